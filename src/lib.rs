@@ -1,0 +1,3 @@
+//! bnfold folds BatchNormalization out of ONNX models and proves that the result computes the same.
+
+pub mod onnx;
