@@ -1,7 +1,7 @@
 //! Bytes ↔ Model: the only room that names prost.
 
 pub mod model;
-#[expect(missing_docs, unreachable_pub, reason = "generated from proto/onnx.proto")]
+#[expect(missing_docs, reason = "generated from proto/onnx.proto")]
 #[rustfmt::skip]
 pub mod proto;
 pub mod wire;
