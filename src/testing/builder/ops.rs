@@ -1,0 +1,318 @@
+//! One method for each operator that tests use often.
+//!
+//! Parameters that are not given are made by the builder, with names like `conv_0.W`.
+//! Attribute or input form is chosen by the model's opset.
+
+use std::borrow::Borrow;
+
+use super::recipe::Recipe;
+use super::state::NodeState;
+use super::value::Value;
+use crate::testing::{DataType, Tensor};
+
+impl Value {
+    fn with_recipe(&self, op_type: &str, recipe: Recipe) -> Value {
+        let mut node = NodeState::new(op_type, vec![self.id]);
+        node.recipe = recipe;
+        self.graph.open(node)
+    }
+
+    fn with(&self, op_type: &str, other: impl Borrow<Value>) -> Value {
+        self.graph.op(op_type, &[self, other.borrow()])
+    }
+
+    /// Conv with that many output channels, kernel 3 unless `.kernel(…)` says else, no bias.
+    pub fn conv(&self, outputs: usize) -> Value {
+        self.with_recipe(
+            "Conv",
+            Recipe::Conv {
+                outputs,
+                bias: false,
+            },
+        )
+    }
+
+    /// ConvTranspose with that many output channels, kernel 3 unless `.kernel(…)` says else.
+    pub fn conv_transpose(&self, outputs: usize) -> Value {
+        self.with_recipe(
+            "ConvTranspose",
+            Recipe::ConvTranspose {
+                outputs,
+                bias: false,
+            },
+        )
+    }
+
+    /// Gemm with that many columns, with a C of shape [N].
+    pub fn gemm(&self, outputs: usize) -> Value {
+        self.with_recipe(
+            "Gemm",
+            Recipe::Gemm {
+                outputs,
+                bias: true,
+            },
+        )
+    }
+
+    /// Gemm as exporters write a fully connected layer: `transB=1`.
+    pub fn linear(&self, outputs: usize) -> Value {
+        self.gemm(outputs).attr("transB", 1)
+    }
+
+    /// MatMul by a constant of that many columns.
+    pub fn matmul(&self, outputs: usize) -> Value {
+        self.with_recipe("MatMul", Recipe::MatMul { outputs })
+    }
+
+    /// MatMul by another value, this one on the left.
+    pub fn matmul_by(&self, other: impl Borrow<Value>) -> Value {
+        self.with("MatMul", other)
+    }
+
+    /// BatchNormalization in inference mode.
+    pub fn batch_norm(&self) -> Value {
+        let old = self.graph.state().opset < 7;
+        let node = self.with_recipe("BatchNormalization", Recipe::BatchNorm { negative: false });
+        if old { node.attr("is_test", 1) } else { node }
+    }
+
+    /// InstanceNormalization.
+    pub fn instance_norm(&self) -> Value {
+        self.with_recipe("InstanceNormalization", Recipe::Norm)
+    }
+
+    /// GroupNormalization (opset 18).
+    pub fn group_norm(&self, groups: i64) -> Value {
+        self.with_recipe("GroupNormalization", Recipe::Norm)
+            .attr("num_groups", groups)
+    }
+
+    /// LayerNormalization over the last axis.
+    pub fn layer_norm(&self) -> Value {
+        self.with_recipe("LayerNormalization", Recipe::Norm)
+    }
+
+    /// LSTM over [sequence, batch, features].
+    pub fn lstm(&self, hidden: i64) -> Value {
+        self.recurrent("LSTM", 4, hidden)
+    }
+
+    /// GRU over [sequence, batch, features].
+    pub fn gru(&self, hidden: i64) -> Value {
+        self.recurrent("GRU", 3, hidden)
+    }
+
+    /// RNN over [sequence, batch, features].
+    pub fn rnn(&self, hidden: i64) -> Value {
+        self.recurrent("RNN", 1, hidden)
+    }
+
+    fn recurrent(&self, op_type: &str, gates: usize, hidden: i64) -> Value {
+        let recipe = Recipe::Recurrent { gates, bias: true };
+        self.with_recipe(op_type, recipe)
+            .attr("hidden_size", hidden)
+    }
+
+    /// PRelu with a slope for each channel.
+    pub fn prelu(&self) -> Value {
+        self.with_recipe("PRelu", Recipe::Slope)
+    }
+
+    /// Relu.
+    pub fn relu(&self) -> Value {
+        self.op("Relu")
+    }
+
+    /// LeakyRelu.
+    pub fn leaky_relu(&self, alpha: f32) -> Value {
+        self.op("LeakyRelu").attr("alpha", alpha)
+    }
+
+    /// Sigmoid.
+    pub fn sigmoid(&self) -> Value {
+        self.op("Sigmoid")
+    }
+
+    /// Tanh.
+    pub fn tanh(&self) -> Value {
+        self.op("Tanh")
+    }
+
+    /// Identity.
+    pub fn identity(&self) -> Value {
+        self.op("Identity")
+    }
+
+    /// Dropout without mask.
+    pub fn dropout(&self) -> Value {
+        self.op("Dropout")
+    }
+
+    /// Softmax over the last axis.
+    pub fn softmax(&self) -> Value {
+        self.op("Softmax").axis(-1)
+    }
+
+    /// Cast.
+    pub fn cast(&self, to: DataType) -> Value {
+        self.op("Cast").attr("to", i64::from(i32::from(to)))
+    }
+
+    /// Add.
+    pub fn add(&self, other: impl Borrow<Value>) -> Value {
+        self.with("Add", other)
+    }
+
+    /// Sub.
+    pub fn sub(&self, other: impl Borrow<Value>) -> Value {
+        self.with("Sub", other)
+    }
+
+    /// Mul.
+    pub fn mul(&self, other: impl Borrow<Value>) -> Value {
+        self.with("Mul", other)
+    }
+
+    /// Div.
+    pub fn div(&self, other: impl Borrow<Value>) -> Value {
+        self.with("Div", other)
+    }
+
+    /// Concat of this value and others.
+    pub fn concat(&self, others: &[&Value], axis: i64) -> Value {
+        self.graph
+            .op("Concat", &[&[self], others].concat())
+            .axis(axis)
+    }
+
+    /// Split into parts of these sizes.
+    pub fn split<const N: usize>(&self, axis: i64, sizes: [i64; N]) -> Vec<Value> {
+        self.with_ints("Split", "split", 13, sizes)
+            .axis(axis)
+            .outputs(N)
+    }
+
+    /// MaxPool with that kernel on both sides and as stride.
+    pub fn max_pool<const N: usize>(&self, kernel: [i64; N]) -> Value {
+        self.op("MaxPool").kernel(kernel).strides(kernel)
+    }
+
+    /// AveragePool with that kernel, also as stride.
+    pub fn average_pool<const N: usize>(&self, kernel: [i64; N]) -> Value {
+        self.op("AveragePool").kernel(kernel).strides(kernel)
+    }
+
+    /// GlobalAveragePool.
+    pub fn global_average_pool(&self) -> Value {
+        self.op("GlobalAveragePool")
+    }
+
+    /// GlobalMaxPool.
+    pub fn global_max_pool(&self) -> Value {
+        self.op("GlobalMaxPool")
+    }
+
+    /// Flatten at axis 1.
+    pub fn flatten(&self) -> Value {
+        self.op("Flatten")
+    }
+
+    /// Transpose.
+    pub fn transpose<const N: usize>(&self, perm: [i64; N]) -> Value {
+        self.op("Transpose").attr("perm", perm)
+    }
+
+    /// Reshape to a constant shape.
+    pub fn reshape<const N: usize>(&self, shape: [i64; N]) -> Value {
+        self.with_ints("Reshape", "shape", 5, shape)
+    }
+
+    /// Squeeze.
+    pub fn squeeze<const N: usize>(&self, axes: [i64; N]) -> Value {
+        self.with_ints("Squeeze", "axes", 13, axes)
+    }
+
+    /// Unsqueeze.
+    pub fn unsqueeze<const N: usize>(&self, axes: [i64; N]) -> Value {
+        self.with_ints("Unsqueeze", "axes", 13, axes)
+    }
+
+    /// ReduceMean over axes, which stay with extent 1.
+    pub fn reduce_mean<const N: usize>(&self, axes: [i64; N]) -> Value {
+        self.reduce("ReduceMean", axes)
+    }
+
+    /// Any of the Reduce operators over axes, which stay with extent 1.
+    pub fn reduce<const N: usize>(&self, op_type: &str, axes: [i64; N]) -> Value {
+        let input_since = if op_type == "ReduceSum" { 13 } else { 18 };
+        self.with_ints(op_type, "axes", input_since, axes)
+    }
+
+    /// Pad with zeros: all beginnings, then all ends.
+    pub fn pad<const N: usize>(&self, pads: [i64; N]) -> Value {
+        self.with_ints("Pad", "pads", 11, pads)
+    }
+
+    /// Slice on one axis.
+    pub fn slice(&self, axis: i64, start: i64, end: i64) -> Value {
+        if self.graph.state().opset < 10 {
+            let node = self.op("Slice").attr("starts", [start]).attr("ends", [end]);
+            return node.attr("axes", [axis]);
+        }
+        let [start, end, axis] = [start, end, axis].map(|value| self.graph.ints(&[value]));
+        self.graph.op("Slice", &[self, &start, &end, &axis])
+    }
+
+    /// Resize by constant scales (Upsample below opset 10).
+    pub fn resize<const N: usize>(&self, scales: [f32; N]) -> Value {
+        let opset = self.graph.state().opset;
+        if opset < 9 {
+            return self.op("Upsample").attr("scales", scales);
+        }
+        let scales = self
+            .graph
+            .constant_parameter("scales", Tensor::floats(&[N], scales));
+        match opset {
+            9 => self.with("Upsample", scales),
+            10 => self.with("Resize", scales),
+            _ => self
+                .graph
+                .op("Resize", &[self, &self.graph.absent(), &scales]),
+        }
+    }
+
+    /// Clip between two bounds.
+    pub fn clip(&self, least: f32, greatest: f32) -> Value {
+        if self.graph.state().opset < 11 {
+            return self.op("Clip").attr("min", least).attr("max", greatest);
+        }
+        let [least, greatest] = [("min", least), ("max", greatest)].map(|(name, bound)| {
+            let dtype = self
+                .graph
+                .state()
+                .fact(self.id)
+                .dtype
+                .unwrap_or(DataType::Float);
+            self.graph
+                .constant_parameter(name, Tensor::scalar(dtype, bound.into()))
+        });
+        self.graph.op("Clip", &[self, &least, &greatest])
+    }
+
+    /// An attribute in old opsets, an int64 input since `input_since`.
+    fn with_ints<const N: usize>(
+        &self,
+        op_type: &str,
+        name: &str,
+        input_since: i64,
+        values: [i64; N],
+    ) -> Value {
+        if self.graph.state().opset < input_since {
+            return self.op(op_type).attr(name, values);
+        }
+        let input = self
+            .graph
+            .constant_parameter(name, Tensor::ints(&[N], values));
+        self.with(op_type, input)
+    }
+}
