@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use ndarray::{ArrayD, IxDyn};
 
-use super::{Graph, Made, NodeId, Origin, ValueId};
+use super::{Graph, Made, NodeId, Origin, Reading, ValueId};
 use crate::onnx::extract::Extract;
 use crate::onnx::model::{AttributeValue, TensorView};
 
@@ -64,10 +64,20 @@ pub enum NotConstant {
 /// Constants evaluated so far, and what evaluates them.
 #[derive(Default)]
 pub(crate) struct Cache {
-    pub(super) evaluate: Option<Evaluate>,
-    pub(super) freeze_inputs: bool,
+    evaluate: Option<Evaluate>,
+    freeze_inputs: bool,
     computed: RefCell<HashMap<ValueId, Result<Rc<Computed>, NotConstant>>>,
     stored: RefCell<HashMap<ValueId, Rc<ArrayD<f64>>>>,
+}
+
+impl Cache {
+    pub(super) fn new(reading: Reading) -> Cache {
+        Cache {
+            evaluate: reading.evaluate,
+            freeze_inputs: reading.freeze_inputs,
+            ..Default::default()
+        }
+    }
 }
 
 impl fmt::Debug for Cache {

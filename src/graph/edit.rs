@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use ndarray::ArrayD;
 
-use super::shape::infer;
+use super::shape::infer_node;
 use super::{Graph, Made, Node, NodeId, Origin, Pending, Value, ValueId};
 use crate::affine::{Affine, vector, zip};
 use crate::onnx::model::Name;
@@ -252,7 +252,7 @@ impl<'m> Graph<'m> {
         self.connect(input, node, 0);
         let made = self.make(node, shift.clone(), stem, data_type);
         self.connect(made, node, 1);
-        infer::node(self, node);
+        infer_node(self, node);
     }
 }
 

@@ -82,11 +82,7 @@ impl<'m> Graph<'m> {
             symbols: shape::Symbols::default(),
             contents: HashMap::new(),
             constant: Vec::new(),
-            constants: Rc::new(constant::Cache {
-                evaluate: reading.evaluate,
-                freeze_inputs: reading.freeze_inputs,
-                ..Default::default()
-            }),
+            constants: Rc::new(constant::Cache::new(reading)),
         };
         let mut index = Index { graph, names: Vec::new() };
         index.main()?;

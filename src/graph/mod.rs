@@ -19,7 +19,7 @@ use ndarray::ArrayD;
 use crate::affine::Affine;
 use crate::onnx::model::{Model, Name, NodeView, OperatorSet, TensorView};
 
-pub use constant::NotConstant;
+pub use constant::{Constant, NotConstant};
 pub use edit::{Effect, Keep};
 pub use index::{GraphError, Reading};
 pub use shape::{Dim, Shape};

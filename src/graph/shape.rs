@@ -15,8 +15,8 @@ use super::{Graph, ValueId};
 use crate::onnx::proto::type_proto::Value as TypeValue;
 use crate::onnx::proto::{TypeProto, tensor_shape_proto::dimension::Value as DimValue};
 
-pub(crate) use infer::{Cut, axes, axis, cuts, split_extents};
-pub(super) use infer::infer;
+pub(crate) use infer::{axes, axis, cuts, split_extents};
+pub(super) use infer::{infer, node as infer_node};
 pub(crate) use window::Window;
 
 /// An extent.

@@ -3,7 +3,7 @@
 use prost::Message;
 
 use super::model::{Model, Name, NodeView, OperatorSet, TensorView};
-use super::{ReadError, proto};
+use super::{FileId, ReadError, proto};
 
 /// Collects nodes and constants of a model into a model of its own.
 #[derive(Debug)]
@@ -75,5 +75,21 @@ impl<'m> Extract<'m> {
 
     fn graph(&mut self) -> &mut proto::GraphProto {
         self.proto.graph.get_or_insert_default()
+    }
+}
+
+impl Model {
+    /// A node as prost reads it.
+    ///
+    /// # Errors
+    /// If its bytes cannot be read, or prost refuses them (a name that is not UTF-8).
+    pub fn node_proto(&self, node: &NodeView) -> Result<proto::NodeProto, ReadError> {
+        let length = usize::try_from(node.at.body.len()).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; length];
+        self.files.read(FileId::MODEL, node.at.body.start, &mut bytes)?;
+        proto::NodeProto::decode(&*bytes).map_err(|error| ReadError::Damaged {
+            file: self.files.name().to_owned(),
+            problem: format!("node {}: {error}", node.label()),
+        })
     }
 }

@@ -11,7 +11,6 @@ pub(crate) struct Window {
     pub(crate) dilations: Vec<usize>,
     /// Begin of each axis, then end of each axis; `None` where `auto_pad` decides.
     pub(crate) pads: Option<Vec<i64>>,
-    pub(crate) auto_pad: String,
 }
 
 impl Window {
@@ -41,7 +40,7 @@ impl Window {
         if lengths.iter().any(|&length| length != rank) || strides.contains(&0) {
             return Err(Malformed);
         }
-        Ok(Window { kernel, strides, dilations, pads, auto_pad })
+        Ok(Window { kernel, strides, dilations, pads })
     }
 
     /// How many elements one output reads along an axis, gaps included.
