@@ -1,0 +1,82 @@
+//! Naive f64 references and data for the tests of this room.
+
+use ndarray::{ArrayD, ArrayViewD, Dimension, IxDyn};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+
+use super::element::Element;
+use super::parameters::Parameters;
+
+pub(super) const EPSILON: f64 = 1e-5;
+
+/// Normals around `mean`, rounded to `T`, the same for the same seed.
+pub(super) fn normals<T: Element>(
+    seed: u64,
+    shape: &[usize],
+    mean: f64,
+    deviation: f64,
+) -> ArrayD<T> {
+    let mut generator = ChaCha8Rng::seed_from_u64(seed);
+    ArrayD::from_shape_simple_fn(IxDyn(shape), || {
+        let normal: f64 = StandardNormal.sample(&mut generator);
+        T::from_f64(mean + deviation * normal)
+    })
+}
+
+/// Random parameters whose values `T1` and `T2` hold exactly.
+pub(super) fn parameters<T1: Element, T2: Element>(seed: u64, channels: usize) -> Parameters {
+    let vector = |seed, mean| {
+        normals::<T1>(seed, &[channels], mean, 0.7)
+            .into_raw_vec_and_offset()
+            .0
+    };
+    let mean = normals::<T2>(seed + 2, &[channels], 0.3, 1.0);
+    let var =
+        normals::<T2>(seed + 3, &[channels], 1.0, 0.5).mapv(|v| T2::from_f64(v.to_f64().abs()));
+    Parameters::new(
+        &vector(seed, 1.0),
+        &vector(seed + 1, 0.0),
+        mean.as_slice().unwrap(),
+        var.as_slice().unwrap(),
+    )
+    .unwrap()
+}
+
+/// The channel of the element at `index`, by the standard's text.
+pub(super) fn channel(index: &[usize], shape: &[usize], spatial: bool) -> usize {
+    match index.len() {
+        1 => 0,
+        _ if spatial => index[1],
+        _ => index[1..]
+            .iter()
+            .zip(&shape[1..])
+            .fold(0, |flat, (i, n)| flat * n + i),
+    }
+}
+
+/// The formula in f64, element by element in the order in which the standard writes it.
+pub(super) fn naive<T: Element>(
+    x: &ArrayViewD<'_, T>,
+    parameters: &Parameters,
+    epsilon: f64,
+    spatial: bool,
+) -> ArrayD<f64> {
+    let shape = x.shape().to_vec();
+    let mut y = ArrayD::zeros(x.raw_dim());
+    for (index, value) in y.indexed_iter_mut() {
+        let c = channel(index.slice(), &shape, spatial);
+        let centred = x[&index].to_f64() - parameters.mean[c];
+        let root = (parameters.var[c] + epsilon).sqrt();
+        *value = centred / root * parameters.scale[c] + parameters.b[c];
+    }
+    y
+}
+
+/// The unit roundoff of `T`: 2⁻¹¹ for f16, 2⁻⁸ for bf16, 2⁻²⁴ for f32, 2⁻⁵³ for f64.
+pub(super) fn unit<T: Element>() -> f64 {
+    (1..60)
+        .map(|bits| 0.5f64.powi(bits))
+        .find(|&step| T::from_f64(1.0 + step).to_f64() == 1.0)
+        .unwrap()
+}

@@ -1,0 +1,79 @@
+//! A small model cut out of a large one: some of its nodes and constants, and one output.
+
+use prost::Message;
+
+use super::model::{Model, Name, NodeView, OperatorSet, TensorView};
+use super::{ReadError, proto};
+
+/// Collects nodes and constants of a model into a model of its own.
+#[derive(Debug)]
+pub struct Extract<'m> {
+    model: &'m Model,
+    proto: proto::ModelProto,
+}
+
+impl<'m> Extract<'m> {
+    /// An empty cut, written in these operator sets.
+    pub fn new(model: &'m Model, opsets: &[OperatorSet]) -> Extract<'m> {
+        let opset_import = opsets.iter().map(|opset| proto::OperatorSetIdProto {
+            domain: Some(opset.domain.to_string()),
+            version: Some(opset.version),
+        });
+        let proto = proto::ModelProto {
+            ir_version: Some(model.ir_version),
+            opset_import: opset_import.collect(),
+            graph: Some(proto::GraphProto {
+                name: Some("constant".to_owned()),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        Extract { model, proto }
+    }
+
+    /// Adds a stored tensor under a name.
+    ///
+    /// # Errors
+    /// If its elements cannot be read.
+    pub fn tensor(&mut self, name: &Name, tensor: &TensorView) -> Result<(), ReadError> {
+        let mut tensor = self.model.tensor_proto(tensor)?;
+        tensor.name = Some(name.to_string());
+        self.graph().initializer.push(tensor);
+        Ok(())
+    }
+
+    /// Adds an int64 vector, or a scalar, under a name.
+    pub fn integers(&mut self, name: &Name, (elements, is_scalar): (Vec<i64>, bool)) {
+        let dims = if is_scalar { Vec::new() } else { vec![elements.len() as i64] };
+        self.graph().initializer.push(proto::TensorProto {
+            name: Some(name.to_string()),
+            data_type: Some(7),
+            dims,
+            int64_data: elements,
+            ..Default::default()
+        });
+    }
+
+    /// Adds a node; nodes come in topological order.
+    ///
+    /// # Errors
+    /// If the node is no message that prost reads.
+    pub fn node(&mut self, node: &NodeView) -> Result<(), ReadError> {
+        let node = self.model.node_proto(node)?;
+        self.graph().node.push(node);
+        Ok(())
+    }
+
+    /// The encoded model, with this value as its only output.
+    pub fn finish(mut self, output: &Name) -> Vec<u8> {
+        self.graph().output.push(proto::ValueInfoProto {
+            name: Some(output.to_string()),
+            ..Default::default()
+        });
+        self.proto.encode_to_vec()
+    }
+
+    fn graph(&mut self) -> &mut proto::GraphProto {
+        self.proto.graph.get_or_insert_default()
+    }
+}
