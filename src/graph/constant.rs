@@ -178,6 +178,11 @@ impl<'m> Graph<'m> {
                 let shape = node.inputs.first().copied().flatten().and_then(|input| self.shape(input));
                 shape.is_some_and(|shape| shape.numbers().is_some())
             }
+            // Only the type of the second input counts (CastLike-15).
+            "CastLike" => {
+                let of = |slot: usize| node.inputs.get(slot).copied().flatten();
+                of(0).is_some_and(|input| self.is_constant(input)) && of(1).is_some_and(|like| self.value(like).data_type != 0)
+            }
             op => {
                 !node.inputs.is_empty()
                     && is_deterministic(op)
@@ -268,6 +273,13 @@ impl<'m> Graph<'m> {
                 Origin::Initializer { tensor, .. } => extract.tensor(name, tensor).map_err(|error| error.to_string())?,
                 Origin::Node(node, _) => match &*self.node(*node).op {
                     "Shape" | "Size" => extract.integers(name, self.static_extents(*node)?),
+                    "CastLike" => {
+                        nodes.push(*node);
+                        open.extend(self.input(*node, 0));
+                        if let Some(like) = self.input(*node, 1).filter(|like| seen.insert(*like)) {
+                            extract.placeholder(&self.value(like).name, self.value(like).data_type);
+                        }
+                    }
                     _ => {
                         nodes.push(*node);
                         open.extend(self.node(*node).inputs.iter().flatten());

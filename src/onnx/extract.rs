@@ -54,6 +54,17 @@ impl<'m> Extract<'m> {
         });
     }
 
+    /// Adds a value of which only the type counts.
+    pub fn placeholder(&mut self, name: &Name, data_type: i32) {
+        self.graph().initializer.push(proto::TensorProto {
+            name: Some(name.to_string()),
+            data_type: Some(data_type),
+            dims: vec![1],
+            raw_data: super::elements::byte_count(data_type, 1).map(|bytes| vec![0; bytes as usize]),
+            ..Default::default()
+        });
+    }
+
     /// Adds a node; nodes come in topological order.
     ///
     /// # Errors

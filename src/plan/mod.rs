@@ -9,6 +9,7 @@
 mod downstream;
 mod reduce;
 mod sideways;
+mod text;
 mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet};
