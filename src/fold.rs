@@ -39,7 +39,11 @@ pub enum FoldError {
 ///
 /// # Errors
 /// If the model's nodes and values do not fit together, or a weight cannot be read.
-pub fn fold<'m>(model: &'m Model, reading: Reading, options: &PlanOptions) -> Result<Folded<'m>, FoldError> {
+pub fn fold<'m>(
+    model: &'m Model,
+    reading: Reading,
+    options: &PlanOptions,
+) -> Result<Folded<'m>, FoldError> {
     let graph = Graph::new(model, reading)?;
     fold_graph(graph, options.clone())
 }
@@ -48,10 +52,22 @@ pub fn fold<'m>(model: &'m Model, reading: Reading, options: &PlanOptions) -> Re
 ///
 /// # Errors
 /// As for [`fold`]; a flaw that no fold explains is handed back.
-pub fn without_flaws<'m>(folded: Folded<'m>, options: &mut PlanOptions, flaws: &[Flaw]) -> Result<Folded<'m>, FoldError> {
-    let Folded { graph, plan, applied } = folded;
+pub fn without_flaws<'m>(
+    folded: Folded<'m>,
+    options: &mut PlanOptions,
+    flaws: &[Flaw],
+) -> Result<Folded<'m>, FoldError> {
+    let Folded {
+        graph,
+        plan,
+        applied,
+    } = folded;
     for flaw in flaws {
-        let nodes = applied.serves.get(&flaw.tensor).cloned().unwrap_or_default();
+        let nodes = applied
+            .serves
+            .get(&flaw.tensor)
+            .cloned()
+            .unwrap_or_default();
         exclude(&graph, &plan, options, flaw, nodes)?;
     }
     fold_graph(graph, options.clone())
@@ -61,19 +77,37 @@ fn fold_graph<'m>(graph: Graph<'m>, mut options: PlanOptions) -> Result<Folded<'
     loop {
         let plan = Plan::new(&graph, &options)?;
         match apply(&graph, &plan) {
-            Ok(applied) => return Ok(Folded { graph, plan, applied }),
-            Err(ApplyError::Flaw { flaw, nodes }) => exclude(&graph, &plan, &mut options, &flaw, nodes)?,
+            Ok(applied) => {
+                return Ok(Folded {
+                    graph,
+                    plan,
+                    applied,
+                });
+            }
+            Err(ApplyError::Flaw { flaw, nodes }) => {
+                exclude(&graph, &plan, &mut options, &flaw, nodes)?
+            }
             Err(error) => return Err(error.into()),
         }
     }
 }
 
 /// The last fold into the blamed nodes stays out.
-fn exclude(graph: &Graph<'_>, plan: &Plan, options: &mut PlanOptions, flaw: &Flaw, nodes: Vec<NodeId>) -> Result<(), FoldError> {
+fn exclude(
+    graph: &Graph<'_>,
+    plan: &Plan,
+    options: &mut PlanOptions,
+    flaw: &Flaw,
+    nodes: Vec<NodeId>,
+) -> Result<(), FoldError> {
     let touches = |fold: &Fold| fold.sites.iter().any(|site| nodes.contains(&site.node));
     let folds = plan.folds();
     let Some((entry, _)) = folds.iter().rev().find(|(_, fold)| touches(fold)) else {
-        return Err(ApplyError::Flaw { flaw: flaw.clone(), nodes }.into());
+        return Err(ApplyError::Flaw {
+            flaw: flaw.clone(),
+            nodes,
+        }
+        .into());
     };
     let reason: Refusal = refuse(graph, entry.node, Code::NotRepresentable, flaw.to_string());
     let excluded: &mut BTreeMap<NodeId, Refusal> = &mut options.excluded;

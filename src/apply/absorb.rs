@@ -52,13 +52,22 @@ pub(super) enum Attribute {
 }
 
 /// Works out the parameters of a node that has taken affines on.
-pub(super) fn absorb(graph: &Graph<'_>, node: NodeId, pending: &Pending) -> Result<Absorbed, ApplyError> {
+pub(super) fn absorb(
+    graph: &Graph<'_>,
+    node: NodeId,
+    pending: &Pending,
+) -> Result<Absorbed, ApplyError> {
     let op = &*graph.node(node).op;
     let Some((_, layout)) = LINEAR.iter().find(|(name, _)| *name == op) else {
         unreachable!("only linear nodes take affines on");
     };
     let layout = layout(graph, node).map_err(|refusal| ApplyError::refused(node, refusal))?;
-    let site = Site { graph, node, layout: &layout, pending };
+    let site = Site {
+        graph,
+        node,
+        layout: &layout,
+        pending,
+    };
     if layout.bias == Bias::Weight {
         return site.table();
     }
@@ -67,7 +76,9 @@ pub(super) fn absorb(graph: &Graph<'_>, node: NodeId, pending: &Pending) -> Resu
     match layout.bias {
         Bias::Vector { slot, channels } => absorbed.updates.extend(site.vector(slot, channels)?),
         Bias::Gemm => site.gemm(&mut absorbed)?,
-        Bias::Recurrent { directions, rows } => absorbed.updates.extend(site.recurrent(directions, rows)?),
+        Bias::Recurrent { directions, rows } => {
+            absorbed.updates.extend(site.recurrent(directions, rows)?)
+        }
         Bias::Behind | Bias::Weight => {}
     }
     Ok(absorbed)
@@ -82,20 +93,44 @@ struct Site<'a, 'm> {
 
 impl Site<'_, '_> {
     fn weight(&self) -> Option<Update> {
-        let Layout { dims, input, output, weight, .. } = self.layout;
+        let Layout {
+            dims,
+            input,
+            output,
+            weight,
+            ..
+        } = self.layout;
         let ones = || ArrayD::from_elem(IxDyn(&vec![1; dims.len()]), 1.0);
-        let before = self.pending.input.as_ref().map(|affine| on_weight(affine.scale(), input, dims));
-        let behind = self.pending.output.as_ref().map(|affine| on_weight(affine.scale(), output, dims));
-        let scale = zip(&before.unwrap_or_else(ones), &behind.unwrap_or_else(ones), |a, b| a * b);
+        let before = self
+            .pending
+            .input
+            .as_ref()
+            .map(|affine| on_weight(affine.scale(), input, dims));
+        let behind = self
+            .pending
+            .output
+            .as_ref()
+            .map(|affine| on_weight(affine.scale(), output, dims));
+        let scale = zip(
+            &before.unwrap_or_else(ones),
+            &behind.unwrap_or_else(ones),
+            |a, b| a * b,
+        );
         let taps = self.pending.taps.iter().flatten().enumerate();
         let taps = taps.filter(|(_, tap)| **tap != 0.0);
-        let add: Vec<(usize, f64)> = taps.map(|(m, &tap)| (conv::centre_tap(self.layout, m), tap)).collect();
+        let add: Vec<(usize, f64)> = taps
+            .map(|(m, &tap)| (conv::centre_tap(self.layout, m), tap))
+            .collect();
         let scale = compacted(scale);
         let is_same = add.is_empty() && scale.iter().all(|&s| s == 1.0);
         (!is_same).then(|| Update {
             node: self.node,
             slot: *weight,
-            elements: Elements::Scaled { dims: dims.clone(), scale, add },
+            elements: Elements::Scaled {
+                dims: dims.clone(),
+                scale,
+                add,
+            },
         })
     }
 
@@ -105,17 +140,32 @@ impl Site<'_, '_> {
         let Some(affine) = &self.pending.output else {
             return Ok(absorbed);
         };
-        let Layout { dims, output, weight, .. } = self.layout;
+        let Layout {
+            dims,
+            output,
+            weight,
+            ..
+        } = self.layout;
         let scale = on_weight(affine.scale(), output, dims);
         let elements = match affine.is_linear() {
-            true => Elements::Scaled { dims: dims.clone(), scale, add: Vec::new() },
+            true => Elements::Scaled {
+                dims: dims.clone(),
+                scale,
+                add: Vec::new(),
+            },
             false => {
                 let table = self.floats(*weight)?;
                 let shift = on_weight(affine.shift(), output, dims);
-                Elements::Full(zip(&zip(&table, &scale, |x, s| x * s), &shift, |x, t| x + t))
+                Elements::Full(zip(&zip(&table, &scale, |x, s| x * s), &shift, |x, t| {
+                    x + t
+                }))
             }
         };
-        absorbed.updates.push(Update { node: self.node, slot: *weight, elements });
+        absorbed.updates.push(Update {
+            node: self.node,
+            slot: *weight,
+            elements,
+        });
         Ok(absorbed)
     }
 
@@ -129,20 +179,29 @@ impl Site<'_, '_> {
             bias.iter_mut().zip(&shift).for_each(|(b, t)| *b += t);
         }
         if let Some(output) = &self.pending.output {
-            let (scale, shift) = (channels(output.scale(), count), channels(output.shift(), count));
+            let (scale, shift) = (
+                channels(output.scale(), count),
+                channels(output.shift(), count),
+            );
             for (b, (s, t)) in bias.iter_mut().zip(scale.iter().zip(&shift)) {
                 *b = s * *b + t;
             }
         }
         if let Some(residual) = &self.pending.residual {
-            bias.iter_mut().zip(channels(residual, count)).for_each(|(b, t)| *b += t);
+            bias.iter_mut()
+                .zip(channels(residual, count))
+                .for_each(|(b, t)| *b += t);
         }
         let is_same = match &old {
             Some(old) => *old == bias,
             None => bias.iter().all(|&b| b == 0.0),
         };
         let elements = Elements::Full(vector(1, 0, bias));
-        Ok((!is_same).then_some(Update { node: self.node, slot, elements }))
+        Ok((!is_same).then_some(Update {
+            node: self.node,
+            slot,
+            elements,
+        }))
     }
 
     fn gemm(&self, absorbed: &mut Absorbed) -> Result<(), ApplyError> {
@@ -158,22 +217,39 @@ impl Site<'_, '_> {
         let (mut bias, mut shifted) = (old.as_ref().map(|old| widened(old, 2)), false);
         let mut add = |bias: &mut Option<ArrayD<f64>>, shift: ArrayD<f64>| {
             if shift.iter().any(|&t| t != 0.0) {
-                let old = bias.take().map(|bias| if shifted { bias } else { bias.mapv(|c| if beta == 0.0 { 0.0 } else { beta * c }) });
+                let old = bias.take().map(|bias| {
+                    if shifted {
+                        bias
+                    } else {
+                        bias.mapv(|c| if beta == 0.0 { 0.0 } else { beta * c })
+                    }
+                });
                 shifted = true;
-                *bias = Some(old.map_or_else(|| shift.clone(), |old| zip(&old, &shift, |a, b| a + b)));
+                *bias =
+                    Some(old.map_or_else(|| shift.clone(), |old| zip(&old, &shift, |a, b| a + b)));
             }
         };
         if let Some(shift) = self.input_shift()? {
-            add(&mut bias, vector(2, along.value, shift.iter().map(|t| alpha * t).collect()));
+            add(
+                &mut bias,
+                vector(2, along.value, shift.iter().map(|t| alpha * t).collect()),
+            );
         }
         if let Some(output) = &self.pending.output {
             bias = bias.map(|bias| zip(&bias, output.scale(), |b, s| b * s));
             add(&mut bias, output.shift().clone());
         }
-        let Some(bias) = bias.map(|bias| trimmed(&bias, rank)).filter(|bias| old.as_ref() != Some(bias)) else {
+        let Some(bias) = bias
+            .map(|bias| trimmed(&bias, rank))
+            .filter(|bias| old.as_ref() != Some(bias))
+        else {
             return Ok(());
         };
-        absorbed.updates.push(Update { node: self.node, slot: 2, elements: Elements::Full(bias) });
+        absorbed.updates.push(Update {
+            node: self.node,
+            slot: 2,
+            elements: Elements::Full(bias),
+        });
         if shifted && beta != 1.0 {
             absorbed.attributes.push(("beta", Attribute::Float(1.0)));
         }
@@ -196,7 +272,11 @@ impl Site<'_, '_> {
             bias[[at / rows, at % rows]] += t;
         }
         let elements = Elements::Full(bias);
-        Ok(Some(Update { node: self.node, slot: 3, elements }))
+        Ok(Some(Update {
+            node: self.node,
+            slot: 3,
+            elements,
+        }))
     }
 
     fn floats(&self, slot: usize) -> Result<ArrayD<f64>, ApplyError> {
@@ -204,19 +284,35 @@ impl Site<'_, '_> {
             unreachable!("the layout names slots that are present");
         };
         let floats = self.graph.floats(value);
-        floats.map(|array| (*array).clone()).map_err(|reason| ApplyError::unreadable(self.graph, value, reason))
+        floats
+            .map(|array| (*array).clone())
+            .map_err(|reason| ApplyError::unreadable(self.graph, value, reason))
     }
 
     /// `Σ W·t` over all but the output axes, in the order of the output axes; `None` without a shift.
     fn input_shift(&self) -> Result<Option<Vec<f64>>, ApplyError> {
-        let Some(affine) = self.pending.input.as_ref().filter(|affine| !affine.is_linear()) else {
+        let Some(affine) = self
+            .pending
+            .input
+            .as_ref()
+            .filter(|affine| !affine.is_linear())
+        else {
             return Ok(None);
         };
-        let Layout { dims, input, output, weight, bias, .. } = self.layout;
+        let Layout {
+            dims,
+            input,
+            output,
+            weight,
+            bias,
+            ..
+        } = self.layout;
         let shift = on_weight(affine.shift(), input, dims);
         let kept: Vec<bool> = match bias {
             Bias::Recurrent { .. } => (0..dims.len()).map(|axis| axis < 2).collect(),
-            _ => (0..dims.len()).map(|axis| output.iter().any(|along| along.weight.contains(&axis))).collect(),
+            _ => (0..dims.len())
+                .map(|axis| output.iter().any(|along| along.weight.contains(&axis)))
+                .collect(),
         };
         let mut sum = ShiftSum::new(dims, &shift, &kept);
         let Some(value) = self.graph.input(self.node, *weight) else {
@@ -224,7 +320,10 @@ impl Site<'_, '_> {
         };
         match self.graph.constant(value) {
             Ok(Constant::Stored(tensor)) => {
-                let read = self.graph.model.for_each_f64_chunk(tensor, |first, chunk| sum.add(first, chunk));
+                let read = self
+                    .graph
+                    .model
+                    .for_each_f64_chunk(tensor, |first, chunk| sum.add(first, chunk));
                 read.map_err(ApplyError::Read)?;
             }
             _ => sum.add(0, self.floats(*weight)?.as_slice().unwrap_or_default()),
@@ -246,7 +345,9 @@ struct ShiftSum {
 impl ShiftSum {
     fn new(dims: &[usize], shift: &ArrayD<f64>, kept: &[bool]) -> ShiftSum {
         let inner = dims.iter().zip(kept).enumerate().rev();
-        let inner = inner.take_while(|(axis, (_, kept))| !**kept && shift.len_of(Axis(*axis)) == 1).count();
+        let inner = inner
+            .take_while(|(axis, (_, kept))| !**kept && shift.len_of(Axis(*axis)) == 1)
+            .count();
         let outer = dims.len() - inner;
         let (mut factor_stride, mut sum_stride) = (1, 1);
         let mut axes = Vec::new();
@@ -286,7 +387,11 @@ impl ShiftSum {
                 for w in head {
                     let term = w * t;
                     let next = *sum + term;
-                    *error += if sum.abs() >= term.abs() { (*sum - next) + term } else { (term - next) + *sum };
+                    *error += if sum.abs() >= term.abs() {
+                        (*sum - next) + term
+                    } else {
+                        (term - next) + *sum
+                    };
                     *sum = next;
                 }
             }
@@ -296,7 +401,10 @@ impl ShiftSum {
     }
 
     fn total(self) -> Vec<f64> {
-        self.sums.into_iter().map(|(sum, error)| sum + error).collect()
+        self.sums
+            .into_iter()
+            .map(|(sum, error)| sum + error)
+            .collect()
     }
 }
 
@@ -305,7 +413,14 @@ impl ApplyError {
         ApplyError::Refused { node, refusal }
     }
 
-    fn unreadable(graph: &Graph<'_>, value: ValueId, reason: crate::graph::NotConstant) -> ApplyError {
-        ApplyError::Constant { value: graph.value(value).name.to_string(), reason: format!("{reason:?}") }
+    fn unreadable(
+        graph: &Graph<'_>,
+        value: ValueId,
+        reason: crate::graph::NotConstant,
+    ) -> ApplyError {
+        ApplyError::Constant {
+            value: graph.value(value).name.to_string(),
+            reason: format!("{reason:?}"),
+        }
     }
 }

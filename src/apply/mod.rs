@@ -120,7 +120,8 @@ struct Rewrite<'g, 'm> {
 impl<'m> Rewrite<'_, 'm> {
     /// New weights, biases and other constants.
     fn parameters(&mut self) -> Result<(), ApplyError> {
-        let mut by_source: BTreeMap<(Option<ValueId>, Option<NodeId>), Vec<Update>> = BTreeMap::new();
+        let mut by_source: BTreeMap<(Option<ValueId>, Option<NodeId>), Vec<Update>> =
+            BTreeMap::new();
         for node in self.graph.node_ids().collect::<Vec<NodeId>>() {
             for update in self.updates(node)? {
                 let source = self.source(&update);
@@ -143,8 +144,12 @@ impl<'m> Rewrite<'_, 'm> {
             if let Some(view) = self.graph.node(node).view {
                 for (name, attribute) in absorbed.attributes {
                     match attribute {
-                        Attribute::Float(value) => self.edits.set_node_attribute_float(view, name, value),
-                        Attribute::Int(value) => self.edits.set_node_attribute_int(view, name, value),
+                        Attribute::Float(value) => {
+                            self.edits.set_node_attribute_float(view, name, value)
+                        }
+                        Attribute::Int(value) => {
+                            self.edits.set_node_attribute_int(view, name, value)
+                        }
                     }
                 }
             }
@@ -154,24 +159,36 @@ impl<'m> Rewrite<'_, 'm> {
             if let Origin::Made(made) = &self.graph.value(*input).origin
                 && !updates.iter().any(|update| update.slot == slot)
             {
-                updates.push(Update { node, slot, elements: Elements::Full(made.elements.clone()) });
+                updates.push(Update {
+                    node,
+                    slot,
+                    elements: Elements::Full(made.elements.clone()),
+                });
             }
         }
         Ok(updates)
     }
 
-    /// The constant that the model has in an update's slot.
+    /// The constant that the model has in an update's slot; a node that has become another operator has only its weight
+    /// in common with what it was.
     fn source(&self, update: &Update) -> Option<ValueId> {
-        let is_original = (update.node.0 as usize) < self.original.nodes.len();
-        let same_op = is_original && self.original.node(update.node).op == self.graph.node(update.node).op;
-        self.original.input(update.node, update.slot).filter(|_| same_op)
+        let old = self.original.nodes.get(update.node.0 as usize)?;
+        let same_op = old.op == self.graph.node(update.node).op;
+        let is_weight = matches!(update.elements, Elements::Scaled { .. });
+        old.inputs
+            .get(update.slot)
+            .copied()
+            .flatten()
+            .filter(|_| same_op || is_weight)
     }
 
     /// Gives updates of one constant their tensors.
     fn settle(&mut self, source: Option<ValueId>, updates: Vec<Update>) -> Result<(), ApplyError> {
         let mut groups: Vec<Vec<Update>> = Vec::new();
         for update in updates {
-            match groups.iter_mut().find(|group| group[0].elements == update.elements && self.shares(&group[0], &update)) {
+            match groups.iter_mut().find(|group| {
+                group[0].elements == update.elements && self.shares(&group[0], &update)
+            }) {
                 Some(group) => group.push(update),
                 None => groups.push(vec![update]),
             }
@@ -189,7 +206,8 @@ impl<'m> Rewrite<'_, 'm> {
 
     /// A Constant node serves one node; an initializer serves all nodes of its scope.
     fn shares(&self, a: &Update, b: &Update) -> bool {
-        self.graph.node(a.node).scope == self.graph.node(b.node).scope && self.initializer_scope(a.node).is_some()
+        self.graph.node(a.node).scope == self.graph.node(b.node).scope
+            && self.initializer_scope(a.node).is_some()
     }
 
     /// Puts new elements in the place of the old, if nobody else wants the old ones.
@@ -198,9 +216,23 @@ impl<'m> Rewrite<'_, 'm> {
             return Ok(false);
         };
         let value = self.graph.value(source);
-        let is_ours = |edge: &(NodeId, usize)| group.iter().any(|update| (update.node, update.slot) == *edge);
-        let overridable = matches!(value.origin, Origin::Initializer { overridable: true, .. });
-        if value.is_output || value.is_reserved || overridable || !value.consumers.iter().all(is_ours) {
+        let is_ours = |edge: &(NodeId, usize)| {
+            group
+                .iter()
+                .any(|update| (update.node, update.slot) == *edge)
+        };
+        let overridable = matches!(
+            value.origin,
+            Origin::Initializer {
+                overridable: true,
+                ..
+            }
+        );
+        if value.is_output
+            || value.is_reserved
+            || overridable
+            || !value.consumers.iter().all(is_ours)
+        {
             return Ok(false);
         }
         let same_extents = match &group[0].elements {
@@ -213,7 +245,8 @@ impl<'m> Rewrite<'_, 'm> {
         // A fold that made a constant has taken the old one's reader away; it reads the old name again.
         let name = value.name.clone();
         for update in group {
-            self.renamed.insert((update.node, update.slot), name.clone());
+            self.renamed
+                .insert((update.node, update.slot), name.clone());
         }
         self.serve(&tensor.name.clone(), group);
         let data = self.data(source, &group[0].elements)?;
@@ -235,15 +268,22 @@ impl<'m> Rewrite<'_, 'm> {
             Elements::Scaled { dims, scale, add } => (dims, scale, add),
         };
         if let Ok(crate::graph::Constant::Stored(tensor)) = self.original.constant(source) {
-            let transform = Transform::new(dims.clone(), scale.clone(), add.clone()).map_err(ApplyError::Edit)?;
+            let transform = Transform::new(dims.clone(), scale.clone(), add.clone())
+                .map_err(ApplyError::Edit)?;
             let mut from = tensor.clone();
             from.dims.clone_from(dims);
-            return Ok(NewData::Transformed { from, transform: Arc::new(transform) });
+            return Ok(NewData::Transformed {
+                from,
+                transform: Arc::new(transform),
+            });
         }
-        let old = self.graph.floats(source).map_err(|reason| ApplyError::Constant {
-            value: self.graph.value(source).name.to_string(),
-            reason: format!("{reason:?}"),
-        })?;
+        let old = self
+            .graph
+            .floats(source)
+            .map_err(|reason| ApplyError::Constant {
+                value: self.graph.value(source).name.to_string(),
+                reason: format!("{reason:?}"),
+            })?;
         let mut values: Vec<f64> = old.iter().copied().collect();
         let factors = crate::affine::broadcast(scale, dims);
         values.iter_mut().zip(&factors).for_each(|(x, s)| *x *= s);
@@ -259,9 +299,14 @@ impl<'m> Rewrite<'_, 'm> {
         };
         let name = |value: ValueId| self.graph.value(value).name.to_string();
         let folds = plan.folds();
-        let changed: std::collections::BTreeSet<ValueId> = folds.iter().flat_map(|(_, fold)| fold.changed.iter().copied()).collect();
+        let changed: std::collections::BTreeSet<ValueId> = folds
+            .iter()
+            .flat_map(|(_, fold)| fold.changed.iter().copied())
+            .collect();
         let ends = folds.iter().flat_map(|(_, fold)| fold.ends.iter().copied());
-        let mut ends: Vec<ValueId> = ends.filter(|end| !changed.contains(end) && is_left(end)).collect();
+        let mut ends: Vec<ValueId> = ends
+            .filter(|end| !changed.contains(end) && is_left(end))
+            .collect();
         ends.dedup();
         Applied {
             edits: self.edits,

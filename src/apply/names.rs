@@ -15,9 +15,16 @@ impl Names {
     pub(super) fn of(graph: &Graph<'_>) -> Names {
         let model = graph.model;
         let values = graph.values.iter().map(|value| value.name.clone());
-        let nodes = graph.nodes.iter().filter_map(|node| node.view).map(|view| view.name.clone());
+        let nodes = graph
+            .nodes
+            .iter()
+            .filter_map(|node| node.view)
+            .map(|view| view.name.clone());
         Names {
-            taken: values.chain(nodes).chain(model.reserved_names.iter().cloned()).collect(),
+            taken: values
+                .chain(nodes)
+                .chain(model.reserved_names.iter().cloned())
+                .collect(),
         }
     }
 

@@ -25,22 +25,32 @@ impl<'m> Rewrite<'_, 'm> {
             ScopeKind::Main => Some(&model.graph),
             ScopeKind::Function(_) => None,
             ScopeKind::Nested { node } => {
-                let first = scope.nodes.first().and_then(|&inner| self.graph.node(inner).view)?;
+                let first = scope
+                    .nodes
+                    .first()
+                    .and_then(|&inner| self.graph.node(inner).view)?;
                 let attributes = &self.graph.node(node).view?.attributes;
-                let graphs = attributes.iter().flat_map(|attribute| match &attribute.value {
-                    AttributeValue::Graph(graph) => std::slice::from_ref(&**graph),
-                    AttributeValue::Graphs(graphs) => graphs,
-                    _ => &[],
-                });
+                let graphs = attributes
+                    .iter()
+                    .flat_map(|attribute| match &attribute.value {
+                        AttributeValue::Graph(graph) => std::slice::from_ref(&**graph),
+                        AttributeValue::Graphs(graphs) => graphs,
+                        _ => &[],
+                    });
                 graphs.into_iter().find(|graph| {
-                    graph.at.body.start <= first.at.field.start && first.at.field.end <= graph.at.body.end
+                    graph.at.body.start <= first.at.field.start
+                        && first.at.field.end <= graph.at.body.end
                 })
             }
         }
     }
 
     /// Adds a tensor for a group of equal updates.
-    pub(super) fn create(&mut self, source: Option<ValueId>, group: &[Update]) -> Result<(), ApplyError> {
+    pub(super) fn create(
+        &mut self,
+        source: Option<ValueId>,
+        group: &[Update],
+    ) -> Result<(), ApplyError> {
         let first = &group[0];
         let (stem, suffix) = self.stem(source, first);
         let name = self.names.fresh(&stem, suffix);
@@ -48,31 +58,49 @@ impl<'m> Rewrite<'_, 'm> {
         let data = match (source, &first.elements) {
             (Some(source), elements) => self.data(source, elements)?,
             (None, Elements::Full(array)) => NewData::Values(array.iter().copied().collect()),
-            (None, Elements::Scaled { .. }) => unreachable!("only what stands in a slot can be scaled"),
+            (None, Elements::Scaled { .. }) => {
+                unreachable!("only what stands in a slot can be scaled")
+            }
         };
         let dims = match (&first.elements, source) {
             (Elements::Full(array), _) => array.shape().to_vec(),
-            (Elements::Scaled { dims, .. }, Some(source)) => self.graph.constant_shape(source).unwrap_or_else(|_| dims.clone()),
+            (Elements::Scaled { dims, .. }, Some(source)) => self
+                .graph
+                .constant_shape(source)
+                .unwrap_or_else(|_| dims.clone()),
             (Elements::Scaled { dims, .. }, None) => dims.clone(),
         };
         for update in group {
-            self.renamed.insert((update.node, update.slot), name.clone());
+            self.renamed
+                .insert((update.node, update.slot), name.clone());
         }
         self.serve(&name, group);
         let nodes: Vec<NodeId> = group.iter().map(|update| update.node).collect();
-        let tensor = NewTensor { name: name.clone(), dims, data_type, data };
-        self.add(source, tensor, first.node).map_err(|error| blamed(error, nodes))
+        let tensor = NewTensor {
+            name: name.clone(),
+            dims,
+            data_type,
+            data,
+        };
+        self.add(source, tensor, first.node)
+            .map_err(|error| blamed(error, nodes))
     }
 
     fn stem(&self, source: Option<ValueId>, update: &Update) -> (Name, &'static str) {
         if let Some(source) = source {
             return (self.graph.value(source).name.clone(), "folded");
         }
-        let made = self.graph.input(update.node, update.slot).map(|input| &self.graph.value(input).origin);
+        let made = self
+            .graph
+            .input(update.node, update.slot)
+            .map(|input| &self.graph.value(input).origin);
         if let Some(Origin::Made(made)) = made {
             return (made.stem.clone(), "shift");
         }
-        let weight = self.graph.input(update.node, 1).map(|weight| self.graph.value(weight).name.clone());
+        let weight = self
+            .graph
+            .input(update.node, 1)
+            .map(|weight| self.graph.value(weight).name.clone());
         (weight.unwrap_or_else(|| Name::from("bnfold")), "bias")
     }
 
@@ -80,11 +108,21 @@ impl<'m> Rewrite<'_, 'm> {
         let of = |value: ValueId| self.graph.value(value).data_type;
         let slot = self.graph.input(update.node, update.slot);
         let known = source.or(slot).map(of).filter(|&data_type| data_type != 0);
-        let weight = || self.graph.input(update.node, 1).map(of).filter(|&data_type| data_type != 0);
+        let weight = || {
+            self.graph
+                .input(update.node, 1)
+                .map(of)
+                .filter(|&data_type| data_type != 0)
+        };
         known.or_else(weight).unwrap_or(1)
     }
 
-    fn add(&mut self, source: Option<ValueId>, tensor: NewTensor, node: NodeId) -> Result<(), EditError> {
+    fn add(
+        &mut self,
+        source: Option<ValueId>,
+        tensor: NewTensor,
+        node: NodeId,
+    ) -> Result<(), EditError> {
         let Some(graph) = self.initializer_scope(node) else {
             let constant = constant_node(self.edits.tensor_message(tensor)?);
             self.before.entry(node).or_default().push(constant);
@@ -124,11 +162,18 @@ impl<'m> Rewrite<'_, 'm> {
             unreachable!("only nodes of the file are rewired");
         };
         for constant in self.before.remove(&node).unwrap_or_default() {
-            self.edits.insert_node_before(view, &constant).map_err(ApplyError::Edit)?;
+            self.edits
+                .insert_node_before(view, &constant)
+                .map_err(ApplyError::Edit)?;
         }
-        if old.op != new.op || new.inputs.iter().flatten().count() < old.inputs.iter().flatten().count() {
+        if old.op != new.op
+            || new.inputs.iter().flatten().count() < old.inputs.iter().flatten().count()
+        {
             let changed = self.changed_operator(node)?;
-            return self.edits.replace_node(view, &changed).map_err(ApplyError::Edit);
+            return self
+                .edits
+                .replace_node(view, &changed)
+                .map_err(ApplyError::Edit);
         }
         for (slot, input) in new.inputs.iter().enumerate() {
             let Some(input) = *input else { continue };
@@ -139,7 +184,10 @@ impl<'m> Rewrite<'_, 'm> {
             }
         }
         // A new bias stands in a slot that the graph does not know of.
-        for (&(_, slot), name) in self.renamed.range((node, new.inputs.len())..=(node, usize::MAX)) {
+        for (&(_, slot), name) in self
+            .renamed
+            .range((node, new.inputs.len())..=(node, usize::MAX))
+        {
             self.edits.rename_input(view, slot, name);
         }
         for (&(_, slot), name) in self.renamed.range((node, 0)..(node, new.inputs.len())) {
@@ -170,7 +218,12 @@ impl<'m> Rewrite<'_, 'm> {
             changed.attribute.clear();
         }
         changed.input = self.input_names(node);
-        changed.output = new.outputs.iter().flatten().map(|&output| self.name(output).to_string()).collect();
+        changed.output = new
+            .outputs
+            .iter()
+            .flatten()
+            .map(|&output| self.name(output).to_string())
+            .collect();
         Ok(changed)
     }
 
@@ -186,22 +239,44 @@ impl<'m> Rewrite<'_, 'm> {
             name: Some(name.to_string()),
             op_type: Some(at.op.to_string()),
             input: self.input_names(node),
-            output: at.outputs.iter().flatten().map(|&output| self.name(output).to_string()).collect(),
+            output: at
+                .outputs
+                .iter()
+                .flatten()
+                .map(|&output| self.name(output).to_string())
+                .collect(),
             ..Default::default()
         };
         for constant in self.before.remove(&node).unwrap_or_default() {
-            self.edits.insert_node_after(anchor, &constant).map_err(ApplyError::Edit)?;
+            self.edits
+                .insert_node_after(anchor, &constant)
+                .map_err(ApplyError::Edit)?;
         }
-        self.edits.insert_node_after(anchor, &inserted).map_err(ApplyError::Edit)
+        self.edits
+            .insert_node_after(anchor, &inserted)
+            .map_err(ApplyError::Edit)
     }
 
+    /// What a node reads, new slots at the end included; an operand that was taken out leaves no gap.
     fn input_names(&mut self, node: NodeId) -> Vec<String> {
         let inputs = self.graph.node(node).inputs.clone();
-        let named = inputs.iter().enumerate().filter_map(|(slot, input)| {
+        let last = self
+            .renamed
+            .range((node, 0)..=(node, usize::MAX))
+            .next_back()
+            .map_or(0, |((_, slot), _)| slot + 1);
+        let slots = 0..inputs.len().max(last);
+        let named = slots.filter_map(|slot| {
             let renamed = self.renamed.get(&(node, slot)).cloned();
-            renamed.or_else(|| input.map(|input| self.name(input))).map(|name| name.to_string())
+            renamed.or_else(|| {
+                inputs
+                    .get(slot)
+                    .copied()
+                    .flatten()
+                    .map(|input| self.name(input))
+            })
         });
-        named.collect()
+        named.map(|name| name.to_string()).collect()
     }
 
     /// A value's name; values that folds made get one when it is first asked for.
@@ -212,7 +287,9 @@ impl<'m> Rewrite<'_, 'm> {
         if let Some(name) = self.created.get(&value) {
             return name.clone();
         }
-        let name = self.names.fresh(&self.graph.value(value).name.clone(), "unshifted");
+        let name = self
+            .names
+            .fresh(&self.graph.value(value).name.clone(), "unshifted");
         self.created.insert(value, name.clone());
         name
     }

@@ -12,11 +12,16 @@ impl Rewrite<'_, '_> {
     pub(super) fn sweep(&mut self) -> Result<i64, EditError> {
         let mut dead: BTreeSet<NodeId> = BTreeSet::new();
         let mut uses = self.uses();
-        let mut open: Vec<ValueId> = (0..self.original.values.len() as u32).map(ValueId).collect();
+        let mut open: Vec<ValueId> = (0..self.original.values.len() as u32)
+            .map(ValueId)
+            .collect();
         open.retain(|value| self.lost_its_readers(*value, &uses));
         while let Some(value) = open.pop() {
             match self.graph.value(value).origin.clone() {
-                Origin::Initializer { tensor, overridable: false } => {
+                Origin::Initializer {
+                    tensor,
+                    overridable: false,
+                } => {
                     self.edits.remove_initializer(tensor)?;
                     self.forget_input(value)?;
                 }
@@ -39,7 +44,9 @@ impl Rewrite<'_, '_> {
         self.forget_vanished(&dead)?;
         let count = |alive: bool, in_file: bool| {
             let nodes = self.graph.nodes.iter();
-            nodes.filter(|node| node.alive == alive && node.view.is_some() == in_file).count()
+            nodes
+                .filter(|node| node.alive == alive && node.view.is_some() == in_file)
+                .count()
         };
         let (gone, came) = (count(false, true) + dead.len(), count(true, false));
         Ok(gone as i64 - came as i64)
@@ -54,7 +61,10 @@ impl Rewrite<'_, '_> {
                 let renamed = self.renamed.get(&(node, slot));
                 // An update in place keeps the original constant's name, and with it the original constant.
                 let source = self.in_place(node, slot, renamed).unwrap_or(input);
-                if renamed.is_none() || source != input || renamed == Some(&self.graph.value(input).name) {
+                if renamed.is_none()
+                    || source != input
+                    || renamed == Some(&self.graph.value(input).name)
+                {
                     *uses.entry(source).or_default() += 1;
                 }
             }
@@ -63,8 +73,14 @@ impl Rewrite<'_, '_> {
     }
 
     fn in_place(&self, node: NodeId, slot: usize, renamed: Option<&Name>) -> Option<ValueId> {
-        let is_original = (node.0 as usize) < self.original.nodes.len();
-        let source = self.original.input(node, slot).filter(|_| is_original)?;
+        let source = self
+            .original
+            .nodes
+            .get(node.0 as usize)?
+            .inputs
+            .get(slot)
+            .copied()
+            .flatten()?;
         (renamed == Some(&self.original.value(source).name)).then_some(source)
     }
 
@@ -74,13 +90,21 @@ impl Rewrite<'_, '_> {
         }
         let at = self.graph.value(value);
         let had_readers = !self.original.value(value).consumers.is_empty();
-        had_readers && uses.get(&value).is_none_or(|&count| count == 0) && !at.is_output && !at.is_reserved
+        had_readers
+            && uses.get(&value).is_none_or(|&count| count == 0)
+            && !at.is_output
+            && !at.is_reserved
     }
 
     fn is_unread(&self, node: NodeId, uses: &BTreeMap<ValueId, usize>) -> bool {
         let at = self.graph.node(node);
         let has_body = at.view.is_some_and(|view| {
-            view.attributes.iter().any(|a| matches!(a.value, AttributeValue::Graph(_) | AttributeValue::Graphs(_)))
+            view.attributes.iter().any(|a| {
+                matches!(
+                    a.value,
+                    AttributeValue::Graph(_) | AttributeValue::Graphs(_)
+                )
+            })
         });
         let unread = |&output: &ValueId| {
             let at = self.graph.value(output);
@@ -111,7 +135,10 @@ impl Rewrite<'_, '_> {
                 _ => false,
             };
             if is_gone && matches!(value.origin, Origin::Node(..)) {
-                vanished.entry(value.scope.0).or_default().insert(value.name.clone());
+                vanished
+                    .entry(value.scope.0)
+                    .or_default()
+                    .insert(value.name.clone());
             }
         }
         for (scope, names) in vanished {
@@ -119,7 +146,10 @@ impl Rewrite<'_, '_> {
             for info in infos.iter().filter(|info| names.contains(&info.name)) {
                 self.edits.remove_value_info(info)?;
             }
-            for annotation in annotations.iter().filter(|annotation| names.contains(&annotation.tensor_name)) {
+            for annotation in annotations
+                .iter()
+                .filter(|annotation| names.contains(&annotation.tensor_name))
+            {
                 self.edits.remove_annotation(annotation)?;
             }
         }

@@ -44,7 +44,11 @@ impl<'m> Extract<'m> {
 
     /// Adds an int64 vector, or a scalar, under a name.
     pub fn integers(&mut self, name: &Name, (elements, is_scalar): (Vec<i64>, bool)) {
-        let dims = if is_scalar { Vec::new() } else { vec![elements.len() as i64] };
+        let dims = if is_scalar {
+            Vec::new()
+        } else {
+            vec![elements.len() as i64]
+        };
         self.graph().initializer.push(proto::TensorProto {
             name: Some(name.to_string()),
             data_type: Some(7),
@@ -60,7 +64,8 @@ impl<'m> Extract<'m> {
             name: Some(name.to_string()),
             data_type: Some(data_type),
             dims: vec![1],
-            raw_data: super::elements::byte_count(data_type, 1).map(|bytes| vec![0; bytes as usize]),
+            raw_data: super::elements::byte_count(data_type, 1)
+                .map(|bytes| vec![0; bytes as usize]),
             ..Default::default()
         });
     }
@@ -97,7 +102,8 @@ impl Model {
     pub fn node_proto(&self, node: &NodeView) -> Result<proto::NodeProto, ReadError> {
         let length = usize::try_from(node.at.body.len()).unwrap_or(usize::MAX);
         let mut bytes = vec![0; length];
-        self.files.read(FileId::MODEL, node.at.body.start, &mut bytes)?;
+        self.files
+            .read(FileId::MODEL, node.at.body.start, &mut bytes)?;
         proto::NodeProto::decode(&*bytes).map_err(|error| ReadError::Damaged {
             file: self.files.name().to_owned(),
             problem: format!("node {}: {error}", node.label()),

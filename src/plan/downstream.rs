@@ -15,22 +15,46 @@ use crate::rules::{self, Code, Refusal, Step, refuse};
 ///
 /// # Errors
 /// The first reason that was met on the best way.
-pub(super) fn search(graph: &Graph<'_>, seed: NodeId, slot: usize, affine: &Affine) -> Result<Found, Refusal> {
+pub(super) fn search(
+    graph: &Graph<'_>,
+    seed: NodeId,
+    slot: usize,
+    affine: &Affine,
+) -> Result<Found, Refusal> {
     let mut found = compensated(graph, seed, affine)?;
-    if graph.input(seed, slot).is_some_and(|input| graph.is_constant(input)) {
-        return Err(refuse(graph, seed, Code::Unevaluated, "it normalises a constant"));
+    if graph
+        .input(seed, slot)
+        .is_some_and(|input| graph.is_constant(input))
+    {
+        return Err(refuse(
+            graph,
+            seed,
+            Code::Unevaluated,
+            "it normalises a constant",
+        ));
     }
-    found.effects.push(Effect::Remove { node: seed, slot, keep: Keep::Input });
+    found.effects.push(Effect::Remove {
+        node: seed,
+        slot,
+        keep: Keep::Input,
+    });
     Ok(found)
 }
 
 /// What it takes that a node's readers see its output without an affine that it had.
-pub(super) fn compensated(graph: &Graph<'_>, seed: NodeId, affine: &Affine) -> Result<Found, Refusal> {
+pub(super) fn compensated(
+    graph: &Graph<'_>,
+    seed: NodeId,
+    affine: &Affine,
+) -> Result<Found, Refusal> {
     finite(graph, seed, affine)?;
     let Some(output) = graph.output(seed, 0) else {
         return Err(refuse(graph, seed, Code::Nonlinear, "it has no output"));
     };
-    let search = Search { graph, budget: Cell::new(BUDGET) };
+    let search = Search {
+        graph,
+        budget: Cell::new(BUDGET),
+    };
     let mut region = Region::default();
     search.reach(&mut region, seed, output, affine)?;
     let region = search.solve(region)?;
@@ -80,18 +104,24 @@ impl Search<'_, '_> {
         let mut reason = None;
         for step in steps {
             let mut region = region.clone();
-            match self.take(&mut region, node, step).and_then(|()| self.solve(region)) {
+            match self
+                .take(&mut region, node, step)
+                .and_then(|()| self.solve(region))
+            {
                 Ok(region) => return Ok(region),
                 Err(refusal) => reason = reason.or(Some(refusal)),
             }
         }
-        Err(reason.unwrap_or_else(|| refuse(self.graph, node, Code::Nonlinear, "it lets no affine pass")))
+        Err(reason
+            .unwrap_or_else(|| refuse(self.graph, node, Code::Nonlinear, "it lets no affine pass")))
     }
 
     fn take(&self, region: &mut Region, node: NodeId, step: Step) -> Result<(), Refusal> {
         region.effects.extend(step.effects);
         if step.next.is_empty() {
-            region.ends.extend(self.graph.node(node).outputs.iter().flatten());
+            region
+                .ends
+                .extend(self.graph.node(node).outputs.iter().flatten());
         }
         for (slot, affine) in step.next {
             let Some(output) = self.graph.output(node, slot) else {
@@ -105,16 +135,31 @@ impl Search<'_, '_> {
         Ok(())
     }
 
-    fn reach(&self, region: &mut Region, node: NodeId, value: ValueId, affine: &Affine) -> Result<(), Refusal> {
+    fn reach(
+        &self,
+        region: &mut Region,
+        node: NodeId,
+        value: ValueId,
+        affine: &Affine,
+    ) -> Result<(), Refusal> {
         finite(self.graph, node, affine)?;
         rewritable(self.graph, node, value)?;
         region.changed.push(value);
         for (reader, slot) in self.graph.readers(value) {
             let position = (self.graph.node(reader).position, reader);
             if position <= (self.graph.node(node).position, node) {
-                return Err(refuse(self.graph, reader, Code::Budget, "its place in the graph is in doubt"));
+                return Err(refuse(
+                    self.graph,
+                    reader,
+                    Code::Budget,
+                    "its place in the graph is in doubt",
+                ));
             }
-            region.open.entry(position).or_default().insert(slot, affine.clone());
+            region
+                .open
+                .entry(position)
+                .or_default()
+                .insert(slot, affine.clone());
         }
         Ok(())
     }

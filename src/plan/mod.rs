@@ -154,7 +154,8 @@ impl Plan {
     /// The BNs that are folded, and those that stay.
     pub fn counts(&self) -> (usize, usize) {
         let batch_norms = self.entries.iter().filter(|entry| entry.is_batch_norm());
-        let (folded, stay): (Vec<&Entry>, Vec<&Entry>) = batch_norms.partition(|entry| entry.fold().is_some());
+        let (folded, stay): (Vec<&Entry>, Vec<&Entry>) =
+            batch_norms.partition(|entry| entry.fold().is_some());
         (folded.len(), stay.len())
     }
 }
@@ -179,7 +180,9 @@ impl Entry {
 #[non_exhaustive]
 pub enum PlanError {
     /// BN parameters of different lengths.
-    #[error("node {node}: its parameters have {found} elements; all four need one per channel; export the model again")]
+    #[error(
+        "node {node}: its parameters have {found} elements; all four need one per channel; export the model again"
+    )]
     Parameters {
         /// The node.
         node: String,
@@ -198,7 +201,10 @@ struct Planner<'g, 'm> {
 }
 
 impl<'g, 'm> Planner<'g, 'm> {
-    fn new(original: &'g Graph<'m>, options: &'g PlanOptions) -> Result<Planner<'g, 'm>, PlanError> {
+    fn new(
+        original: &'g Graph<'m>,
+        options: &'g PlanOptions,
+    ) -> Result<Planner<'g, 'm>, PlanError> {
         let is_batch_norm = |&node: &NodeId| &*original.node(node).op == "BatchNormalization";
         let mut seeds: Vec<NodeId> = original.node_ids().filter(is_batch_norm).collect();
         for &node in &seeds {
@@ -206,10 +212,14 @@ impl<'g, 'm> Planner<'g, 'm> {
         }
         if !options.only_batch_norm {
             let in_disguise = original.node_ids().filter(|node| !is_batch_norm(node));
-            seeds.extend(in_disguise.filter(|&node| matches!(seed::affine(original, node), Some(Ok(_)))));
+            seeds.extend(
+                in_disguise.filter(|&node| matches!(seed::affine(original, node), Some(Ok(_)))),
+            );
         }
         let name = |&node: &NodeId| {
-            let output = original.output(node, 0).map(|output| original.value(output).name.clone());
+            let output = original
+                .output(node, 0)
+                .map(|output| original.value(output).name.clone());
             (!is_batch_norm(&node), original.node(node).scope, output)
         };
         seeds.sort_by_cached_key(name);
@@ -226,12 +236,24 @@ impl<'g, 'm> Planner<'g, 'm> {
     /// Passes over the seeds until one folds nothing. Within a pass the better ways come first for all seeds, and a fold
     /// reopens them for the seeds around it.
     fn run(&mut self) {
-        let ways = [Way::Upstream, Way::Downstream, Way::Sideways, Way::Reduction];
+        let ways = [
+            Way::Upstream,
+            Way::Downstream,
+            Way::Sideways,
+            Way::Reduction,
+        ];
         let ways = &ways[..if self.options.reduce { 4 } else { 3 }];
-        let places: BTreeMap<NodeId, usize> = self.seeds.iter().enumerate().map(|(place, &node)| (node, place)).collect();
+        let places: BTreeMap<NodeId, usize> = self
+            .seeds
+            .iter()
+            .enumerate()
+            .map(|(place, &node)| (node, place))
+            .collect();
         loop {
             let before = self.folded.len();
-            let all = ways.iter().flat_map(|&way| (0..self.seeds.len()).map(move |seed| (way, seed)));
+            let all = ways
+                .iter()
+                .flat_map(|&way| (0..self.seeds.len()).map(move |seed| (way, seed)));
             self.pass(ways, &places, all.collect());
             if self.folded.len() == before {
                 return;
@@ -239,7 +261,12 @@ impl<'g, 'm> Planner<'g, 'm> {
         }
     }
 
-    fn pass(&mut self, ways: &[Way], places: &BTreeMap<NodeId, usize>, mut open: BTreeSet<(Way, usize)>) {
+    fn pass(
+        &mut self,
+        ways: &[Way],
+        places: &BTreeMap<NodeId, usize>,
+        mut open: BTreeSet<(Way, usize)>,
+    ) {
         while let Some((way, seed)) = open.pop_first() {
             let node = self.seeds[seed];
             if self.folded.contains_key(&node) {
@@ -262,10 +289,28 @@ impl<'g, 'm> Planner<'g, 'm> {
         if let Some(refusal) = self.options.excluded.get(&node) {
             return Err(refusal.clone());
         }
-        if self.is_kept(node) || self.options.only.as_ref().is_some_and(|only| !only.is_match(self.original.label(node))) {
-            return Err(refuse(&self.graph, node, Code::Held, "--keep or --only holds it out"));
+        if self.is_kept(node)
+            || self
+                .options
+                .only
+                .as_ref()
+                .is_some_and(|only| !only.is_match(self.original.label(node)))
+        {
+            return Err(refuse(
+                &self.graph,
+                node,
+                Code::Held,
+                "--keep or --only holds it out",
+            ));
         }
-        let gone = || refuse(&self.graph, node, Code::Nonlinear, "it is no affine of one value");
+        let gone = || {
+            refuse(
+                &self.graph,
+                node,
+                Code::Nonlinear,
+                "it is no affine of one value",
+            )
+        };
         let (slot, affine) = seed::affine(&self.graph, node).ok_or_else(gone)??;
         let found = match way {
             Way::Upstream => upstream::search(&self.graph, node, slot, &affine)?,
@@ -278,22 +323,53 @@ impl<'g, 'm> Planner<'g, 'm> {
 
     /// Nodes that a fold inserted have no name to be kept by.
     fn is_kept(&self, node: NodeId) -> bool {
-        (node.0 as usize) < self.original.nodes.len() && self.options.keep.is_match(self.original.label(node))
+        (node.0 as usize) < self.original.nodes.len()
+            && self.options.keep.is_match(self.original.label(node))
     }
 
     fn fold(&self, seed: NodeId, way: Way, found: Found) -> Result<Fold, Refusal> {
-        if let Some(kept) = found.effects.iter().filter_map(touched).find(|&node| self.is_kept(node)) {
-            return Err(refuse(&self.graph, kept, Code::Held, "--keep holds it as it is"));
+        if let Some(kept) = found
+            .effects
+            .iter()
+            .filter_map(touched)
+            .find(|&node| self.is_kept(node))
+        {
+            return Err(refuse(
+                &self.graph,
+                kept,
+                Code::Held,
+                "--keep holds it as it is",
+            ));
         }
-        let count = |wanted: fn(&Effect) -> bool| found.effects.iter().filter(|effect| wanted(effect)).count();
+        let count = |wanted: fn(&Effect) -> bool| {
+            found.effects.iter().filter(|effect| wanted(effect)).count()
+        };
         let added = count(|effect| matches!(effect, Effect::InsertAdd { .. }));
-        let removed = count(|effect| matches!(effect, Effect::Remove { .. } | Effect::RemoveOperand { .. }));
+        let removed =
+            count(|effect| matches!(effect, Effect::Remove { .. } | Effect::RemoveOperand { .. }));
+        let moves =
+            count(|effect| matches!(effect, Effect::InsertAdd { .. } | Effect::BecomeGemm { .. }));
+        if moves > 0 && &*self.original.node(seed).op != "BatchNormalization" {
+            return Err(refuse(
+                &self.graph,
+                seed,
+                Code::Growth,
+                "it would only move",
+            ));
+        }
         if added > removed {
             let detail = format!("it would add {added} nodes and remove {removed}");
             return Err(refuse(&self.graph, seed, Code::Growth, detail));
         }
-        let sites = found.effects.iter().filter_map(|effect| self.site(seed, effect)).collect::<Vec<Site>>();
-        let carriers = found.nodes.iter().filter(|&&node| node != seed && !sites.iter().any(|site| site.node == node));
+        let sites = found
+            .effects
+            .iter()
+            .filter_map(|effect| self.site(seed, effect))
+            .collect::<Vec<Site>>();
+        let carriers = found
+            .nodes
+            .iter()
+            .filter(|&&node| node != seed && !sites.iter().any(|site| site.node == node));
         Ok(Fold {
             order: self.folded.len(),
             way,
@@ -312,11 +388,16 @@ impl<'g, 'm> Planner<'g, 'm> {
             Effect::Tap { node, .. } => (*node, "tap"),
             Effect::SetConstant { node, .. } => (*node, "constant"),
             Effect::InsertAdd { node, .. } => (*node, "add"),
-            Effect::BecomeGemm { node, .. } => (*node, "bias"),
             Effect::BecomeAdd { node, .. } => (*node, "add"),
-            Effect::Remove { .. } | Effect::RemoveOperand { .. } => return None,
+            Effect::Remove { .. } | Effect::RemoveOperand { .. } | Effect::BecomeGemm { .. } => {
+                return None;
+            }
         };
-        (node != seed || side == "add").then(|| Site { node, label: self.graph.label(node), side })
+        (node != seed || side == "add").then(|| Site {
+            node,
+            label: self.graph.label(node),
+            side,
+        })
     }
 
     /// Performs a fold and names the nodes around it.
@@ -325,7 +406,15 @@ impl<'g, 'm> Planner<'g, 'm> {
         let around = |graph: &Graph<'_>, near: &mut BTreeSet<NodeId>| {
             let values: Vec<ValueId> = near
                 .iter()
-                .flat_map(|&node| graph.node(node).inputs.iter().chain(&graph.node(node).outputs).flatten().copied())
+                .flat_map(|&node| {
+                    graph
+                        .node(node)
+                        .inputs
+                        .iter()
+                        .chain(&graph.node(node).outputs)
+                        .flatten()
+                        .copied()
+                })
                 .collect();
             for value in values {
                 near.extend(graph.producer(value).map(|(node, _)| node));
@@ -349,7 +438,13 @@ impl<'g, 'm> Planner<'g, 'm> {
         let entries = seeds.into_iter().map(|node| {
             let outcome = match self.folded.remove(&node) {
                 Some(fold) => Outcome::Folded(fold),
-                None => Outcome::Stays(self.refused.remove(&node).unwrap_or_default().into_iter().collect()),
+                None => Outcome::Stays(
+                    self.refused
+                        .remove(&node)
+                        .unwrap_or_default()
+                        .into_iter()
+                        .collect(),
+                ),
             };
             Entry {
                 node,
@@ -359,7 +454,9 @@ impl<'g, 'm> Planner<'g, 'm> {
                 outcome,
             }
         });
-        Plan { entries: entries.collect() }
+        Plan {
+            entries: entries.collect(),
+        }
     }
 }
 
@@ -372,7 +469,7 @@ fn touched(effect: &Effect) -> Option<NodeId> {
         | Effect::Remove { node, .. }
         | Effect::RemoveOperand { node, .. }
         | Effect::InsertAdd { node, .. }
-        | Effect::BecomeGemm { node, .. }
+        | Effect::BecomeGemm { node }
         | Effect::BecomeAdd { node, .. } => Some(*node),
     }
 }
@@ -387,20 +484,29 @@ fn scope_name(graph: &Graph<'_>, node: NodeId) -> String {
 
 fn check_parameters(graph: &Graph<'_>, node: NodeId) -> Result<(), PlanError> {
     let lengths = (1..5).map(|slot| {
-        let shape = graph.input(node, slot).and_then(|value| graph.shape(value)?.numbers());
+        let shape = graph
+            .input(node, slot)
+            .and_then(|value| graph.shape(value)?.numbers());
         shape.map(|dims| dims.iter().product::<usize>())
     });
     let lengths: Vec<usize> = lengths.flatten().collect();
-    let channels = graph.input(node, 0).and_then(|value| graph.shape(value)).filter(|shape| shape.rank() >= 2);
+    let channels = graph
+        .input(node, 0)
+        .and_then(|value| graph.shape(value))
+        .filter(|shape| shape.rank() >= 2);
     let channels = channels.and_then(|shape| shape.extent(1));
     let is_spatial = graph.node(node).int("spatial", 1) == Ok(1);
     let fits = lengths.windows(2).all(|pair| pair[0] == pair[1])
-        && (!is_spatial || channels.is_none_or(|channels| lengths.iter().all(|&length| length == channels)));
+        && (!is_spatial
+            || channels.is_none_or(|channels| lengths.iter().all(|&length| length == channels)));
     match fits {
         true => Ok(()),
         false => Err(PlanError::Parameters {
             node: graph.label(node),
-            found: format!("{lengths:?} for {} channels", channels.map_or("unknown".to_owned(), |count| count.to_string())),
+            found: format!(
+                "{lengths:?} for {} channels",
+                channels.map_or("unknown".to_owned(), |count| count.to_string())
+            ),
         }),
     }
 }
@@ -413,9 +519,15 @@ fn rewritable(graph: &Graph<'_>, node: NodeId, value: ValueId) -> Result<(), Ref
         return refuse(Code::GraphOutput, "is a graph output");
     }
     if at.is_reserved {
-        return refuse(Code::Reserved, "is named by a quantization annotation or training_info");
+        return refuse(
+            Code::Reserved,
+            "is named by a quantization annotation or training_info",
+        );
     }
-    if graph.readers(value).any(|(reader, _)| graph.node(reader).scope != at.scope) {
+    if graph
+        .readers(value)
+        .any(|(reader, _)| graph.node(reader).scope != at.scope)
+    {
         return refuse(Code::Captured, "is read by a nested graph");
     }
     Ok(())
@@ -425,6 +537,11 @@ fn rewritable(graph: &Graph<'_>, node: NodeId, value: ValueId) -> Result<(), Ref
 fn finite(graph: &Graph<'_>, node: NodeId, affine: &Affine) -> Result<(), Refusal> {
     match affine.is_finite() {
         true => Ok(()),
-        false => Err(refuse(graph, node, Code::Degenerate, "scale and shift are not finite")),
+        false => Err(refuse(
+            graph,
+            node,
+            Code::Degenerate,
+            "scale and shift are not finite",
+        )),
     }
 }

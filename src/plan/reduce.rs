@@ -18,14 +18,34 @@ use crate::rules::{Code, Refusal, refuse};
 pub(super) fn search(graph: &Graph<'_>, seed: NodeId, affine: &Affine) -> Result<Found, Refusal> {
     let op = &*graph.node(seed).op;
     if op != "BatchNormalization" {
-        return Err(refuse(graph, seed, Code::Nonlinear, format!("{op} is no BatchNormalization")));
+        return Err(refuse(
+            graph,
+            seed,
+            Code::Nonlinear,
+            format!("{op} is no BatchNormalization"),
+        ));
     }
-    let (way, mut found) = match demanded(graph, Demand { node: seed, slot: 0, affine: affine.without_shift() }) {
+    let (way, mut found) = match demanded(
+        graph,
+        Demand {
+            node: seed,
+            slot: 0,
+            affine: affine.without_shift(),
+        },
+    ) {
         Ok(found) => (Way::Upstream, found),
         Err(_) if affine.scale().iter().any(|&s| s == 0.0) => {
-            return Err(refuse(graph, seed, Code::Degenerate, "a scale of zero cannot be divided out"));
+            return Err(refuse(
+                graph,
+                seed,
+                Code::Degenerate,
+                "a scale of zero cannot be divided out",
+            ));
         }
-        Err(_) => (Way::Downstream, compensated(graph, seed, &affine.without_shift())?),
+        Err(_) => (
+            Way::Downstream,
+            compensated(graph, seed, &affine.without_shift())?,
+        ),
     };
     let shift = match way {
         Way::Upstream => affine.shift().clone(),
@@ -34,6 +54,9 @@ pub(super) fn search(graph: &Graph<'_>, seed: NodeId, affine: &Affine) -> Result
     if way == Way::Upstream {
         found.ends.extend(graph.output(seed, 0));
     }
-    found.effects.push(Effect::BecomeAdd { node: seed, shift: trimmed(&shift, 0) });
+    found.effects.push(Effect::BecomeAdd {
+        node: seed,
+        shift: trimmed(&shift, 0),
+    });
     Ok(found)
 }

@@ -17,8 +17,14 @@ impl fmt::Display for Entry {
         match &self.outcome {
             Outcome::Folded(fold) => write!(formatter, "-> {fold}"),
             Outcome::Stays(reasons) => {
-                let reasons = reasons.iter().map(|(way, refusal)| format!("{} {}", way.name(), refusal.code));
-                write!(formatter, "stays: {}", reasons.collect::<Vec<_>>().join(", "))
+                let reasons = reasons
+                    .iter()
+                    .map(|(way, refusal)| format!("{} {}", way.name(), refusal.code));
+                write!(
+                    formatter,
+                    "stays: {}",
+                    reasons.collect::<Vec<_>>().join(", ")
+                )
             }
         }
     }
@@ -26,7 +32,11 @@ impl fmt::Display for Entry {
 
 impl fmt::Display for Fold {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut sites: Vec<String> = self.sites.iter().map(|site| format!("{} {}", site.label, site.side)).collect();
+        let mut sites: Vec<String> = self
+            .sites
+            .iter()
+            .map(|site| format!("{} {}", site.label, site.side))
+            .collect();
         sites.dedup();
         match sites.is_empty() {
             true => formatter.write_str("nothing reads it")?,

@@ -16,18 +16,37 @@ use crate::rules::{self, Code, Refusal, Step, refuse};
 ///
 /// # Errors
 /// The first reason that was met on the best way.
-pub(super) fn search(graph: &Graph<'_>, seed: NodeId, slot: usize, affine: &Affine) -> Result<Found, Refusal> {
+pub(super) fn search(
+    graph: &Graph<'_>,
+    seed: NodeId,
+    slot: usize,
+    affine: &Affine,
+) -> Result<Found, Refusal> {
     let Some(output) = graph.output(seed, 0) else {
         return Err(refuse(graph, seed, Code::Nonlinear, "it has no output"));
     };
-    let on_constant = graph.input(seed, slot).is_some_and(|input| graph.is_constant(input));
+    let on_constant = graph
+        .input(seed, slot)
+        .is_some_and(|input| graph.is_constant(input));
     if on_constant {
         rewritable(graph, seed, output)?;
     }
-    let keep = if on_constant { Keep::Input } else { Keep::Output };
-    let demand = Demand { node: seed, slot, affine: affine.clone() };
+    let keep = if on_constant {
+        Keep::Input
+    } else {
+        Keep::Output
+    };
+    let demand = Demand {
+        node: seed,
+        slot,
+        affine: affine.clone(),
+    };
     let mut found = demanded(graph, demand)?;
-    found.effects.push(Effect::Remove { node: seed, slot, keep });
+    found.effects.push(Effect::Remove {
+        node: seed,
+        slot,
+        keep,
+    });
     found.ends.push(output);
     Ok(found)
 }
@@ -35,7 +54,10 @@ pub(super) fn search(graph: &Graph<'_>, seed: NodeId, slot: usize, affine: &Affi
 /// What it takes that an input slot of a node sees an affine of what it saw.
 pub(super) fn demanded(graph: &Graph<'_>, demand: Demand) -> Result<Found, Refusal> {
     finite(graph, demand.node, &demand.affine)?;
-    let search = Search { graph, budget: Cell::new(BUDGET) };
+    let search = Search {
+        graph,
+        budget: Cell::new(BUDGET),
+    };
     let region = search.solve(Region::default(), vec![demand])?;
     Ok(Found {
         effects: region.effects,
@@ -81,7 +103,13 @@ impl Search<'_, '_> {
         Ok(region)
     }
 
-    fn branch(&self, region: &Region, open: &[Demand], producer: NodeId, steps: Vec<Step>) -> Result<Region, Refusal> {
+    fn branch(
+        &self,
+        region: &Region,
+        open: &[Demand],
+        producer: NodeId,
+        steps: Vec<Step>,
+    ) -> Result<Region, Refusal> {
         let mut reason = None;
         for step in steps {
             let (mut region, mut open) = (region.clone(), open.to_vec());
@@ -91,11 +119,22 @@ impl Search<'_, '_> {
                 Err(refusal) => reason = reason.or(Some(refusal)),
             }
         }
-        Err(reason.unwrap_or_else(|| refuse(self.graph, producer, Code::Nonlinear, "it lets no affine pass")))
+        Err(reason.unwrap_or_else(|| {
+            refuse(
+                self.graph,
+                producer,
+                Code::Nonlinear,
+                "it lets no affine pass",
+            )
+        }))
     }
 
     /// Notes a demand; if its value is produced by a node, returns the ways in which that node could meet it.
-    fn meet(&self, region: &mut Region, demand: &Demand) -> Result<Option<(NodeId, Vec<Step>)>, Refusal> {
+    fn meet(
+        &self,
+        region: &mut Region,
+        demand: &Demand,
+    ) -> Result<Option<(NodeId, Vec<Step>)>, Refusal> {
         let Demand { node, slot, affine } = demand;
         let graph = self.graph;
         self.budget.set(self.budget.get().saturating_sub(1));
@@ -106,27 +145,53 @@ impl Search<'_, '_> {
             return Ok(None);
         }
         let Some(value) = graph.input(*node, *slot) else {
-            return Err(refuse(graph, *node, Code::VariableWeight, "an operand is missing"));
+            return Err(refuse(
+                graph,
+                *node,
+                Code::VariableWeight,
+                "an operand is missing",
+            ));
         };
         if graph.is_constant(value) {
             let old = rules::constant(graph, *node, value, graph.floats(value))?;
-            let elements = affine.map(|array| rules::carrier::operand::widened(array, old.ndim())).apply(&old);
-            region.effects.push(Effect::SetConstant { node: *node, slot: *slot, elements });
+            let elements = affine
+                .map(|array| rules::carrier::operand::widened(array, old.ndim()))
+                .apply(&old);
+            region.effects.push(Effect::SetConstant {
+                node: *node,
+                slot: *slot,
+                elements,
+            });
             return Ok(None);
         }
         region.edges.insert((*node, *slot));
         if let Some(known) = region.assigned.get(&value) {
             return match known == affine {
                 true => Ok(None),
-                false => Err(refuse(graph, *node, Code::OtherReader, format!("{} is needed with two scales", graph.value(value).name))),
+                false => Err(refuse(
+                    graph,
+                    *node,
+                    Code::OtherReader,
+                    format!("{} is needed with two scales", graph.value(value).name),
+                )),
             };
         }
         rewritable(graph, *node, value)?;
         if graph.value(value).scope != graph.node(*node).scope {
-            return Err(refuse(graph, *node, Code::Captured, format!("{} belongs to an outer graph", graph.value(value).name)));
+            return Err(refuse(
+                graph,
+                *node,
+                Code::Captured,
+                format!("{} belongs to an outer graph", graph.value(value).name),
+            ));
         }
         let Some((producer, output)) = graph.producer(value) else {
-            return Err(refuse(graph, *node, Code::GraphInput, format!("{} is an input of the graph", graph.value(value).name)));
+            return Err(refuse(
+                graph,
+                *node,
+                Code::GraphInput,
+                format!("{} is an input of the graph", graph.value(value).name),
+            ));
         };
         let steps = rules::upstream(graph, producer, output, affine)?;
         region.assigned.insert(value, affine.clone());
@@ -135,10 +200,18 @@ impl Search<'_, '_> {
 
     fn closed(&self, region: &Region) -> Result<(), Refusal> {
         for &value in region.assigned.keys() {
-            let outside = self.graph.readers(value).find(|edge| !region.edges.contains(edge));
+            let outside = self
+                .graph
+                .readers(value)
+                .find(|edge| !region.edges.contains(edge));
             if let Some((reader, _)) = outside {
                 let name = &self.graph.value(value).name;
-                return Err(refuse(self.graph, reader, Code::OtherReader, format!("it also reads {name}")));
+                return Err(refuse(
+                    self.graph,
+                    reader,
+                    Code::OtherReader,
+                    format!("it also reads {name}"),
+                ));
             }
         }
         Ok(())
@@ -149,5 +222,9 @@ fn take(region: &mut Region, open: &mut Vec<Demand>, producer: NodeId, step: Ste
     region.nodes.insert(producer);
     region.effects.extend(step.effects);
     let demands = step.next.into_iter().rev();
-    open.extend(demands.map(|(slot, affine)| Demand { node: producer, slot, affine }));
+    open.extend(demands.map(|(slot, affine)| Demand {
+        node: producer,
+        slot,
+        affine,
+    }));
 }

@@ -4,7 +4,9 @@
 
 use bnfold::fold::{Folded, fold};
 use bnfold::graph::Reading;
-use bnfold::onnx::{Model, proto::ModelProto};
+use bnfold::onnx::Model;
+use bnfold::onnx::proto::tensor_shape_proto::dimension::Value as DimValue;
+use bnfold::onnx::proto::{ModelProto, ValueInfoProto, type_proto};
 use bnfold::plan::PlanOptions;
 use bnfold::testing::reference::run_outputs;
 use bnfold::testing::{Tensor, ToBytes};
@@ -14,7 +16,10 @@ use rand_chacha::ChaCha8Rng;
 
 /// How constants are read in tests: with the engine where it is built in.
 pub fn reading() -> Reading {
-    Reading { evaluate: evaluator(), freeze_inputs: false }
+    Reading {
+        evaluate: evaluator(),
+        freeze_inputs: false,
+    }
 }
 
 #[cfg(feature = "engine")]
@@ -30,21 +35,37 @@ fn evaluator() -> Option<bnfold::graph::constant::Evaluate> {
 /// The plan's text and the rewritten model.
 pub fn folded_with(model: &ModelProto, options: &PlanOptions) -> (String, ModelProto) {
     let original = Model::from_bytes(model.to_bytes()).expect("the model reads");
-    let Folded { plan, applied, .. } = fold(&original, reading(), options).expect("the model folds");
-    let (bytes, flaws) = applied.edits.to_rope().expect("the edits fit together").to_vec(&original).expect("the model renders");
+    let Folded { plan, applied, .. } =
+        fold(&original, reading(), options).expect("the model folds");
+    let (bytes, flaws) = applied
+        .edits
+        .to_rope()
+        .expect("the edits fit together")
+        .to_vec(&original)
+        .expect("the model renders");
     assert_eq!(flaws, [], "the new weights fit their type");
-    (plan.to_string(), ModelProto::decode(&*bytes).expect("prost reads the output"))
+    (
+        plan.to_string(),
+        ModelProto::decode(&*bytes).expect("prost reads the output"),
+    )
 }
 
 /// Random inputs of the declared shapes; a symbol counts 2.
 pub fn inputs(model: &ModelProto) -> Vec<(String, Tensor)> {
     let graph = model.graph.as_ref().expect("a graph");
-    let stored: Vec<&str> = graph.initializer.iter().map(|tensor| tensor.name()).collect();
+    let stored: Vec<&str> = graph
+        .initializer
+        .iter()
+        .map(|tensor| tensor.name())
+        .collect();
     let mut random = ChaCha8Rng::seed_from_u64(7);
-    let inputs = graph.input.iter().filter(|input| !stored.contains(&input.name()));
+    let inputs = graph
+        .input
+        .iter()
+        .filter(|input| !stored.contains(&input.name()));
     inputs
         .map(|input| {
-            let shape = bnfold::testing::shape_of(input, 2);
+            let shape = shape_of(input);
             let count = shape.iter().product::<usize>();
             let data: Vec<f64> = (0..count).map(|_| random.random_range(-2.0..2.0)).collect();
             (input.name().to_owned(), Tensor::doubles(&shape, data))
@@ -52,10 +73,31 @@ pub fn inputs(model: &ModelProto) -> Vec<(String, Tensor)> {
         .collect()
 }
 
+fn shape_of(input: &ValueInfoProto) -> Vec<usize> {
+    let ty = input.r#type.as_ref().and_then(|ty| ty.value.as_ref());
+    let Some(type_proto::Value::TensorType(tensor)) = ty else {
+        panic!("the input is a tensor");
+    };
+    let dims = tensor
+        .shape
+        .as_ref()
+        .expect("the input has a shape")
+        .dim
+        .iter();
+    dims.map(|dim| match dim.value {
+        Some(DimValue::DimValue(extent)) => extent as usize,
+        _ => 2,
+    })
+    .collect()
+}
+
 /// Folds, asserts the plan (unless none is given), and compares all outputs.
 pub fn check(model: &ModelProto, plan: &str) -> ModelProto {
     let inputs = inputs(model);
-    let inputs: Vec<(&str, Tensor)> = inputs.iter().map(|(name, tensor)| (name.as_str(), tensor.clone())).collect();
+    let inputs: Vec<(&str, Tensor)> = inputs
+        .iter()
+        .map(|(name, tensor)| (name.as_str(), tensor.clone()))
+        .collect();
     check_with(model, &inputs, plan)
 }
 
@@ -78,7 +120,10 @@ pub fn same(original: &ModelProto, rewritten: &ModelProto, inputs: &[(&str, Tens
         assert_eq!(expected.shape, actual.shape);
         let bound = 1e-10 * expected.max_magnitude().max(1.0);
         let difference = expected.max_difference(actual);
-        assert!(difference <= bound, "differs by {difference:e}, bound {bound:e}");
+        assert!(
+            difference <= bound,
+            "differs by {difference:e}, bound {bound:e}"
+        );
         assert!(expected.max_magnitude() > 0.0, "the outputs say nothing");
     }
 }
@@ -86,13 +131,24 @@ pub fn same(original: &ModelProto, rewritten: &ModelProto, inputs: &[(&str, Tens
 /// Asserts that nothing is folded, with this plan, and that the output is the input's bytes.
 pub fn refused(model: &ModelProto, plan: &str) {
     let original = Model::from_bytes(model.to_bytes()).expect("the model reads");
-    let Folded { plan: found, applied, .. } = fold(&original, reading(), &PlanOptions::default()).expect("the model folds");
+    let Folded {
+        plan: found,
+        applied,
+        ..
+    } = fold(&original, reading(), &PlanOptions::default()).expect("the model folds");
     assert_eq!(found.to_string(), plan);
-    assert!(applied.edits.is_empty(), "a model with nothing to fold stays as it is");
+    assert!(
+        applied.edits.is_empty(),
+        "a model with nothing to fold stays as it is"
+    );
 }
 
 /// Nodes of an operator in the main graph.
 pub fn count(model: &ModelProto, op: &str) -> usize {
     let graph = model.graph.as_ref().expect("a graph");
-    graph.node.iter().filter(|node| node.op_type() == op).count()
+    graph
+        .node
+        .iter()
+        .filter(|node| node.op_type() == op)
+        .count()
 }
