@@ -1,7 +1,7 @@
 fn main() {
     let a: Vec<String> = std::env::args().collect();
     let m = bnfold::onnx::Model::open(a[1].as_ref()).unwrap();
-    let f = bnfold::fold::fold(&m, Default::default(), &Default::default())
+    let f = bnfold::fold::fold(&m, bnfold::graph::Reading{evaluate: Some(bnfold::engine::constant::evaluate), freeze_inputs:false}, &Default::default())
         .unwrap_or_else(|e| panic!("{e}"));
     for e in &f.plan.entries {
         match &e.outcome {

@@ -3,6 +3,8 @@
 pub mod affine;
 pub mod apply;
 pub mod batch_norm;
+#[cfg(feature = "engine")]
+pub mod engine;
 pub mod fold;
 pub mod graph;
 pub mod onnx;

@@ -24,7 +24,7 @@ pub fn reading() -> Reading {
 
 #[cfg(feature = "engine")]
 fn evaluator() -> Option<bnfold::graph::constant::Evaluate> {
-    None
+    Some(bnfold::engine::constant::evaluate)
 }
 
 #[cfg(not(feature = "engine"))]
