@@ -9,6 +9,7 @@ pub mod fold;
 pub mod graph;
 pub mod onnx;
 pub mod plan;
+pub mod report;
 pub mod rules;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
