@@ -5,6 +5,7 @@
 //! Nothing here looks at how bnfold folds, so that an error on one side cannot hide on the other.
 
 pub mod builder;
+mod element;
 pub mod reference;
 mod tensor;
 
