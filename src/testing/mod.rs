@@ -6,6 +6,7 @@
 
 pub mod builder;
 mod element;
+pub mod random;
 pub mod reference;
 mod tensor;
 

@@ -56,7 +56,7 @@ pub(super) fn product(a: &[Dim], b: &[Dim]) -> Option<Vec<Dim>> {
 }
 
 /// The output of a window that slides over the spatial axes.
-pub(super) fn pooled(node: &NodeState, x: &[Dim], w: Option<Vec<Dim>>) -> Vec<Dim> {
+pub(super) fn pooled(node: &NodeState, x: &[Dim], w: Option<Vec<Dim>>, opset: i64) -> Vec<Dim> {
     let spatial = x.len() - 2;
     let given = |name: &str| node.ints(name);
     let setting = |name: &str, axis: usize| given(name).map_or(1, |values| values[axis]);
@@ -84,11 +84,11 @@ pub(super) fn pooled(node: &NodeState, x: &[Dim], w: Option<Vec<Dim>>) -> Vec<Di
             pads[axis] + pads[spatial + axis]
         };
         let room = input + padded - (kernel - 1) * setting("dilations", axis) - 1;
-        if node.int("ceil_mode", 0) == 0 {
+        if node.int("ceil_mode", 0) == 0 || auto_pad == "VALID" {
             return Some(room.div_euclid(stride) + 1);
         }
         let steps = (room + stride - 1) / stride;
-        let beyond = steps * stride >= input + pads[axis];
+        let beyond = opset >= 22 && steps * stride >= input + pads[axis];
         Some(if beyond { steps } else { steps + 1 })
     };
     let spatial =

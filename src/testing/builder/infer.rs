@@ -9,7 +9,7 @@ use super::formulas::{
     Shapes, broadcast, counted, pooled, product, reduced, reshaped, split, squeezed, total,
     unpooled, with,
 };
-use super::state::{NodeState, State};
+use super::state::{NodeState, ScopeKind, ScopeState, State};
 use crate::onnx::proto::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
 use crate::testing::{DataType, Storage, Tensor, reference};
 
@@ -18,33 +18,41 @@ pub(super) fn infer(state: &State, node: &NodeState, inputs: &[Fact]) -> Vec<Fac
     if let Some(facts) = evaluated(state.opset, node, inputs) {
         return facts;
     }
-    if let Some(facts) = nested(state, node) {
+    if let Some(facts) = nested(state, node, inputs) {
         return facts;
     }
-    let first = inputs.first().cloned().unwrap_or_default();
-    let dtype = match node.op_type.as_str() {
-        "Shape" | "Size" | "ArgMax" | "ArgMin" | "NonZero" => Some(DataType::Int64),
-        "Equal" | "Less" | "Greater" | "Not" | "And" | "Or" => Some(DataType::Bool),
-        "Cast" => DataType::try_from(node.int("to", 0) as i32).ok(),
-        "CastLike" | "Where" => inputs.get(1).and_then(|fact| fact.dtype),
-        "ConstantOfShape" => match node.attribute("value") {
-            Some(Attribute::Tensor(value)) => Some(value.dtype),
-            _ => Some(DataType::Float),
-        },
-        _ => first.dtype,
-    };
     let known = if node.domain.is_empty() {
         shapes(state.opset, node, inputs)
     } else {
         None
     };
     let mut shapes = known.unwrap_or_default().into_iter();
-    let fact = |_| Fact {
-        dtype,
+    let fact = |output| Fact {
+        dtype: dtype(state.opset, node, inputs, output),
         shape: shapes.next(),
         elements: None,
     };
     (0..node.outputs.len()).map(fact).collect()
+}
+
+fn dtype(opset: i64, node: &NodeState, inputs: &[Fact], output: usize) -> Option<DataType> {
+    let of_input = |index: usize| inputs.get(index).and_then(|fact| fact.dtype);
+    match node.op_type.as_str() {
+        "Shape" | "Size" | "ArgMax" | "ArgMin" | "NonZero" => Some(DataType::Int64),
+        "MaxPool" if output == 1 => Some(DataType::Int64),
+        "Dropout" if output == 1 && opset >= 10 => Some(DataType::Bool),
+        "Equal" | "Less" | "Greater" | "LessOrEqual" | "GreaterOrEqual" | "Not" | "And" | "Or" => {
+            Some(DataType::Bool)
+        }
+        "Cast" => DataType::try_from(node.int("to", 0) as i32).ok(),
+        "CastLike" | "Where" | "DequantizeLinear" => of_input(1),
+        "QuantizeLinear" => of_input(2).or(Some(DataType::Uint8)),
+        "ConstantOfShape" => match node.attribute("value") {
+            Some(Attribute::Tensor(value)) => Some(value.dtype),
+            _ => Some(DataType::Float),
+        },
+        _ => of_input(0),
+    }
 }
 
 fn evaluated(opset: i64, node: &NodeState, inputs: &[Fact]) -> Option<Vec<Fact>> {
@@ -125,22 +133,69 @@ fn constant_or_shape(node: &NodeState, fact: &Fact) -> Option<Tensor> {
     })
 }
 
-/// Facts of an If from its first branch, of a function call from the function's body.
-fn nested(state: &State, node: &NodeState) -> Option<Vec<Fact>> {
-    let scope = match node.attribute("then_branch") {
-        Some(Attribute::Body(body)) => &state.scopes[body.0],
-        _ => state.scopes.iter().find(|scope| {
-            !scope.domain.is_empty()
-                && (&scope.domain, &scope.name) == (&node.domain, &node.op_type)
-        })?,
+/// Facts from the outputs of a body, or of the called function's body.
+fn nested(state: &State, node: &NodeState, inputs: &[Fact]) -> Option<Vec<Fact>> {
+    let body = |name: &str| match node.attribute(name) {
+        Some(Attribute::Body(body)) => Some(&state.scopes[body.0]),
+        _ => None,
     };
-    Some(
+    let facts = |scope: &ScopeState| -> Vec<Fact> {
         scope
             .outputs
             .iter()
             .map(|&id| state.fact(Some(id)))
-            .collect(),
-    )
+            .collect()
+    };
+    match node.op_type.as_str() {
+        "If" => body("then_branch").map(facts),
+        "Loop" => {
+            let carried = inputs.len().saturating_sub(2);
+            let facts = facts(body("body")?).into_iter().skip(1).enumerate();
+            let stack = |(at, fact)| {
+                if at < carried {
+                    fact
+                } else {
+                    stacked(fact, Dim::Unknown)
+                }
+            };
+            Some(facts.map(stack).collect())
+        }
+        "Scan" => {
+            let states = inputs
+                .len()
+                .checked_sub(node.int("num_scan_inputs", 0) as usize)?;
+            let length = inputs
+                .get(states)
+                .and_then(|fact| fact.shape.as_ref()?.first().cloned());
+            let length = length.unwrap_or(Dim::Unknown);
+            let facts = facts(body("body")?).into_iter().enumerate();
+            let stack = |(at, fact)| {
+                if at < states {
+                    fact
+                } else {
+                    stacked(fact, length.clone())
+                }
+            };
+            Some(facts.map(stack).collect())
+        }
+        _ => {
+            let called = |scope: &&ScopeState| {
+                scope.kind == ScopeKind::Function
+                    && (&scope.domain, &scope.name) == (&node.domain, &node.op_type)
+            };
+            state.scopes.iter().find(called).map(facts)
+        }
+    }
+}
+
+/// A fact with one axis more in front.
+fn stacked(fact: Fact, length: Dim) -> Fact {
+    let shape = fact.shape.map(|shape| [vec![length], shape].concat());
+    Fact {
+        shape,
+        dtype: fact.dtype,
+        elements: None,
+    }
 }
 
 fn shapes(opset: i64, node: &NodeState, inputs: &[Fact]) -> Shapes {
@@ -148,10 +203,10 @@ fn shapes(opset: i64, node: &NodeState, inputs: &[Fact]) -> Shapes {
     let x = shape_of(0)?;
     let single = |shape: Vec<Dim>| Some(vec![shape]);
     match node.op_type.as_str() {
-        "Conv" => single(pooled(node, &x, Some(shape_of(1)?))),
+        "Conv" => single(pooled(node, &x, Some(shape_of(1)?), opset)),
         "ConvTranspose" => single(unpooled(node, &x, &shape_of(1)?)),
         "MaxPool" | "AveragePool" | "LpPool" => {
-            Some(vec![pooled(node, &x, None); node.outputs.len()])
+            Some(vec![pooled(node, &x, None, opset); node.outputs.len()])
         }
         "GlobalAveragePool" | "GlobalMaxPool" | "GlobalLpPool" => {
             let one = |(axis, dim): (usize, Dim)| if axis < 2 { dim } else { Dim::Size(1) };

@@ -44,6 +44,7 @@ use state::State;
 pub use attribute::{Attribute, Body};
 pub use fact::{Dim, IntoShape};
 pub use graph::Graph;
+pub(crate) use graph::Mark;
 pub use state::Parameters;
 pub use value::Value;
 

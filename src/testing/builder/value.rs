@@ -230,6 +230,19 @@ impl Value {
         [self.clone()].into_iter().chain(others).collect()
     }
 
+    /// Whether the value was not undone.
+    pub(crate) fn exists(&self) -> bool {
+        self.id
+            .is_some_and(|id| id < self.graph.state().values.len())
+    }
+
+    /// Whether the node, which must still be open, has the attribute.
+    pub(crate) fn has_attribute(&self, name: &str) -> bool {
+        let mut found = false;
+        self.amend(|node| found = node.attribute(name).is_some());
+        found
+    }
+
     fn set_bias(&self, wanted: bool) -> Value {
         self.amend(|node| match &mut node.recipe {
             Recipe::Conv { bias, .. }
