@@ -3,8 +3,8 @@
 use super::axes::{axis, count, cut, lines};
 use super::call::{Call, Operator, require, same_as, single};
 use super::elementwise::map;
-use crate::testing::Tensor;
-use crate::testing::tensor::{DataType, is_float};
+use crate::testing::element::is_float;
+use crate::testing::{DataType, Tensor};
 
 pub(super) fn operator(op_type: &str) -> Option<Operator> {
     if scalar(op_type).is_some() {

@@ -5,8 +5,7 @@ use super::call::{Call, require, single};
 use super::layout::transposed;
 use super::scope::Scope;
 use crate::onnx::proto::GraphProto;
-use crate::testing::Tensor;
-use crate::testing::tensor::DataType;
+use crate::testing::{DataType, Tensor};
 
 /// Computes a node's outputs, with the scope that its bodies see.
 pub(super) type Control = fn(&Call<'_>, &Scope<'_>) -> Result<Vec<Tensor>, String>;
@@ -110,7 +109,7 @@ fn empty_scan(output: &crate::onnx::proto::ValueInfoProto) -> Option<Tensor> {
         _ => 0,
     });
     let shape = [0].into_iter().chain(extents).collect();
-    let dtype = crate::testing::tensor::data_type(tensor.elem_type?).ok()?;
+    let dtype = crate::testing::element::data_type(tensor.elem_type?).ok()?;
     Some(Tensor {
         dtype,
         shape,

@@ -5,8 +5,8 @@
 
 use super::axes::{count, offset, positions};
 use super::call::{Call, Operator, require, same_as};
-use crate::testing::Tensor;
-use crate::testing::tensor::{DataType, is_float};
+use crate::testing::element::is_float;
+use crate::testing::{DataType, Tensor};
 
 pub(super) fn operator(op_type: &str) -> Option<Operator> {
     Some(match op_type {

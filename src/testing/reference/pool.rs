@@ -3,8 +3,8 @@
 use super::axes::{count, extents, offset, positions};
 use super::call::{Call, Operator, require};
 use super::window::{Tap, Window};
-use crate::testing::Tensor;
-use crate::testing::tensor::{DataType, is_float};
+use crate::testing::element::is_float;
+use crate::testing::{DataType, Tensor};
 
 pub(super) fn operator(op_type: &str) -> Option<Operator> {
     Some(match op_type {

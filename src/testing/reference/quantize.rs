@@ -3,8 +3,8 @@
 use super::Round;
 use super::axes::{axis, extent, offset, positions};
 use super::call::{Call, Operator, require, single};
-use crate::testing::Tensor;
-use crate::testing::tensor::{DataType, is_float, round_to};
+use crate::testing::element::{is_float, round_to};
+use crate::testing::{DataType, Tensor};
 
 pub(super) fn operator(op_type: &str) -> Option<Operator> {
     match op_type {

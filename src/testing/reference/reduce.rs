@@ -6,8 +6,8 @@
 use super::axes::{axes, count, offset, positions};
 use super::call::{Call, Operator, same_as};
 use super::pool::maximum;
-use crate::testing::Tensor;
-use crate::testing::tensor::{DataType, is_float, round_to};
+use crate::testing::element::{is_float, round_to};
+use crate::testing::{DataType, Tensor};
 
 pub(super) fn operator(op_type: &str) -> Option<Operator> {
     Some(match op_type {

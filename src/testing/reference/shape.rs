@@ -3,8 +3,8 @@
 use super::axes::{axes, count, cut, extents};
 use super::call::{Call, Operator, require, single};
 use super::elementwise::{broadcast_shape, stretch};
-use crate::testing::Tensor;
-use crate::testing::tensor::{DataType, data_type, is_float, round_to};
+use crate::testing::element::{data_type, is_float, round_to};
+use crate::testing::{DataType, Tensor};
 
 pub(super) fn operator(op_type: &str) -> Option<Operator> {
     Some(match op_type {
