@@ -5,3 +5,4 @@ pub mod engine;
 pub mod onnx;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod verify;
