@@ -3,11 +3,11 @@
 //! The truth is the original run in float64. On seeded inputs,
 //! 1. each value where a fold ends is compared in float64, from the original's values before it:
 //!    the difference may be what rounding that fold's weights once does (`local`);
-//! 2. each output of the rewritten model, run in float64, and
-//! 3. each output of the rewritten model, run as it is, may be off the truth by
-//!    `k·err(original) + floor·u·max|truth|`, in its largest and in its root mean square error.
+//! 2. each output of the rewritten model, run as it is, may be off the truth by
+//!    `k·err(original) + floor·u·max|truth|`, in its largest and in its root mean square error,
+//! 3. and each output of the rewritten model, run in float64, by a quarter of that.
 //!
-//! 1 and 2 see the rewrite without the engine's rounding, 3 sees what a user will see. Where an error
+//! 1 and 3 see the rewrite without the engine's rounding, 2 sees what a user will see. Where an error
 //! is only just too large, what perturbed weights do to the original is measured, more samples are run,
 //! and only then is the verdict given. Types and shapes must agree exactly, other than float outputs be equal.
 //! Not covered: inputs that no sample resembles.

@@ -221,11 +221,13 @@ impl Output {
         if !self.has_truth {
             return None;
         }
-        let (allowed, allowed_rms) = self.allowed(k, floor);
-        let exceeds = |gauge: &Gauge| gauge.max_abs > allowed || gauge.rms() > allowed_rms;
-        let gauge = [&self.rewrite, &self.rewritten]
-            .into_iter()
-            .find(|gauge| exceeds(gauge))?;
+        // Without the run's own rounding, four times less is left to be explained.
+        let sharp = (&self.rewrite, self.allowed(k / 4.0, floor / 4.0));
+        let plain = (&self.rewritten, self.allowed(k, floor));
+        let exceeds = |(gauge, (most, rms)): &(&Gauge, (f64, f64))| {
+            gauge.max_abs > *most || gauge.rms() > *rms
+        };
+        let (gauge, (allowed, _)) = [sharp, plain].into_iter().find(exceeds)?;
         let worst = gauge.worst?;
         let counterexample = self.element_at(worst, worst.reference, allowed, seed);
         Some(Failure {
