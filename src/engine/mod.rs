@@ -7,6 +7,7 @@
 //! float16 and bfloat16 are computed in float32.
 
 mod call;
+pub mod constant;
 mod control;
 mod decode;
 mod delegate;

@@ -205,7 +205,7 @@ fn dropout(call: &Call<'_>) -> Result<Vec<Tensor>, String> {
             .is_some_and(|mode| mode != 0.0),
     };
     require(!training || ratio == 0.0, || {
-        "training draws at random".into()
+        "random training is not served".into()
     })?;
     let dtype = if call.opset < 10 {
         x.dtype

@@ -1,5 +1,6 @@
 //! One node with its inputs and attributes, as an operator sees it.
 
+use super::Round;
 use crate::onnx::proto::{AttributeProto, NodeProto};
 use crate::testing::Tensor;
 use crate::testing::tensor::{DataType, data_type};
@@ -14,6 +15,7 @@ pub(super) struct Call<'a> {
     pub(super) opset: i64,
     /// Inputs, `None` where the name is empty.
     pub(super) inputs: Vec<Option<&'a Tensor>>,
+    pub(super) round: Round,
 }
 
 impl<'a> Call<'a> {

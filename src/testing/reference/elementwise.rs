@@ -189,7 +189,14 @@ fn modulo(call: &Call<'_>) -> Result<Vec<Tensor>, String> {
     if call.flag("fmod", false) {
         return binary(call, |a, b| a % b);
     }
-    binary(call, |a, b| a - b * (a / b).floor())
+    binary(call, |a, b| {
+        let rest = a % b;
+        if rest != 0.0 && (rest < 0.0) != (b < 0.0) {
+            rest + b
+        } else {
+            rest
+        }
+    })
 }
 
 fn where_(call: &Call<'_>) -> Result<Vec<Tensor>, String> {

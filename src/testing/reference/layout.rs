@@ -162,12 +162,18 @@ fn space_to_depth(call: &Call<'_>) -> Result<Vec<Tensor>, String> {
         format!("blocksize {block}, X {:?}", x.shape)
     })?;
     let apart = vec![n, c, h / block, block, w / block, block];
+    let mode = call.string("mode", "DCR")?;
+    let perm = match mode.as_str() {
+        "DCR" => [0, 3, 5, 1, 2, 4],
+        "CRD" => [0, 1, 3, 5, 2, 4],
+        _ => return Err(format!("mode is `{mode}`")),
+    };
     let moved = transposed(
         &Tensor {
             shape: apart,
             ..x.clone()
         },
-        &[0, 3, 5, 1, 2, 4],
+        &perm,
     )?;
     Ok(vec![Tensor {
         shape: vec![n, c * block * block, h / block, w / block],

@@ -21,8 +21,11 @@ mod normalization;
 mod pad;
 
 mod pool;
+mod quantize;
+mod recurrent;
 
 mod reduce;
+mod resize;
 
 mod scope;
 mod shape;
@@ -103,7 +106,7 @@ pub fn run_outputs(model: &ModelProto, inputs: &[(&str, Tensor)]) -> Result<Vec<
 
 /// The operator of that name, if it is served.
 fn operator(op_type: &str) -> Option<call::Operator> {
-    let tables: [fn(&str) -> Option<call::Operator>; 12] = [
+    let tables: [fn(&str) -> Option<call::Operator>; 15] = [
         activation::operator,
         convolution::operator,
         elementwise::operator,
@@ -113,7 +116,10 @@ fn operator(op_type: &str) -> Option<call::Operator> {
         normalization::operator,
         pad::operator,
         pool::operator,
+        quantize::operator,
+        recurrent::operator,
         reduce::operator,
+        resize::operator,
         shape::operator,
         slice::operator,
     ];

@@ -153,11 +153,7 @@ impl<'a> Scope<'a> {
             return self.run_function(function, node, &inputs);
         }
         if !domain(node.domain()).is_empty() {
-            return Err(format!(
-                "no function `{}::{}`",
-                node.domain(),
-                node.op_type()
-            ));
+            return Err(format!("domain {} is not served", node.domain()));
         }
         let opset = self
             .context
@@ -165,10 +161,12 @@ impl<'a> Scope<'a> {
             .get("")
             .copied()
             .ok_or("no default operator set")?;
+        let round = self.context.round;
         let call = Call {
             node,
             opset,
             inputs,
+            round,
         };
         let outputs = match (control::operator(node.op_type()), operator(node.op_type())) {
             (Some(control), _) => control(&call, self)?,
