@@ -13,3 +13,4 @@ pub mod report;
 pub mod rules;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod verify;

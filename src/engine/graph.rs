@@ -71,7 +71,10 @@ pub(super) enum Callee {
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     /// Unique among all nodes of the model, nested ones included.
-    #[cfg_attr(not(feature = "engine"), expect(dead_code, reason = "the key of prepared nodes"))]
+    #[cfg_attr(
+        not(feature = "engine"),
+        expect(dead_code, reason = "the key of prepared nodes")
+    )]
     pub(super) id: usize,
     pub(super) name: String,
     pub(super) op_type: String,

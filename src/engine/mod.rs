@@ -53,13 +53,22 @@ pub enum Precision {
     Declared,
     /// All of them in float64; casts between floating-point types do not round.
     Double,
+    /// As `Double`, with every stored weight moved at random by up to one rounding of its stored type.
+    ///
+    /// What the outputs move by is what rounding the weights once may do to them.
+    Perturbed {
+        /// Seed of the moves.
+        seed: u64,
+    },
 }
 
 impl Precision {
     /// The type that values declared as `element` are held in.
     pub fn compute_type(self, element: ElementType) -> ElementType {
         match (self, element) {
-            (Precision::Double, element) if element.is_float() => ElementType::Float64,
+            (Precision::Double | Precision::Perturbed { .. }, element) if element.is_float() => {
+                ElementType::Float64
+            }
             (_, ElementType::Float16 | ElementType::BFloat16) => ElementType::Float32,
             _ => element,
         }

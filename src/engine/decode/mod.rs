@@ -7,6 +7,7 @@
 mod attributes;
 mod external;
 mod order;
+mod perturb;
 mod tensors;
 
 use std::collections::{HashMap, HashSet};
@@ -58,6 +59,7 @@ pub(super) fn decode(
         n_nodes: 0,
         frames: Vec::new(),
         callers: Vec::new(),
+        perturbation: perturb::Perturbation::new(precision),
     };
     let scope = Scope {
         opsets: &model.opset_import,
@@ -148,11 +150,13 @@ struct Compiler<'a> {
     frames: Vec<Frame>,
     /// Functions that are being expanded.
     callers: Vec<FunctionKey<'a>>,
+    perturbation: perturb::Perturbation,
 }
 
 impl<'a> Compiler<'a> {
     fn graph(&mut self, graph: &'a GraphProto, scope: Scope<'_>) -> Result<Graph, EngineError> {
         self.frames.push(Frame::default());
+        self.perturbation.spare(&graph.node);
         self.initializers(graph)?;
         let inputs = graph.input.iter().map(|input| self.input(input)).collect();
         self.body(&graph.node, scope, inputs, |compiler| {
@@ -412,6 +416,7 @@ impl<'a> Compiler<'a> {
     }
 
     fn define_constant(&mut self, name: &str, value: Tensor) {
+        let value = self.perturbation.moved(name, value);
         if let Some(frame) = self.frames.last_mut() {
             let known = frame.slots.get(name).copied();
             let slot = known.unwrap_or_else(|| frame.define(name));

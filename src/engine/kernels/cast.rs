@@ -34,7 +34,7 @@ pub(super) fn converted(
     let is_float = tensor.data().element().is_float();
     if is_float && element.is_float() {
         let rounded = match precision {
-            Precision::Double => tensor.clone(),
+            Precision::Double | Precision::Perturbed { .. } => tensor.clone(),
             Precision::Declared => tensor.clone().with_floats_as(element),
         };
         let held = precision.compute_type(element);
