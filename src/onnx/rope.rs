@@ -314,7 +314,7 @@ impl<'a> RopeReader<'a> {
                 width: super::elements::bits(tensor.data_type)
                     .map_or(1, |bits| (bits as usize / 8).max(1)),
                 left: tensor.elements.len(),
-                stream: self.model.element_stream(&tensor.elements),
+                stream: ElementStream::new(self.model, &tensor.elements),
                 scaler: tensor
                     .transform
                     .as_deref()
