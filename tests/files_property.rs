@@ -4,6 +4,8 @@
 //!
 //! The expected bytes are predicted by a tree that knows how each field is written, and prost is the second reader.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 #[path = "files/tree.rs"]
 mod tree;
 

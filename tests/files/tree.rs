@@ -70,13 +70,6 @@ impl Field {
         self.singular = true;
         self
     }
-
-    pub(crate) fn children(&mut self) -> &mut Vec<Field> {
-        match &mut self.value {
-            Value::Message(fields, _) => fields,
-            other => panic!("{other:?} has no children"),
-        }
-    }
 }
 
 /// A varint that is `padding` bytes longer than it need be, but no longer than ten.
@@ -88,7 +81,9 @@ pub(crate) fn varint(out: &mut Vec<u8>, mut value: u64, padding: usize) {
     }
     out.push(value as u8);
     for _ in 0..padding.min(10 - (out.len() - start)) {
-        *out.last_mut().unwrap() |= 0x80;
+        if let Some(last) = out.last_mut() {
+            *last |= 0x80;
+        }
         out.push(0);
     }
 }
@@ -103,7 +98,7 @@ pub(crate) fn encode(fields: &[Field]) -> Vec<u8> {
                 field.tag_padding,
             )
         };
-        let mut payload = |out: &mut Vec<u8>, bytes: &[u8], padding: usize| {
+        let payload = |out: &mut Vec<u8>, bytes: &[u8], padding: usize| {
             tag(out, 2);
             varint(out, bytes.len() as u64, padding);
             out.extend_from_slice(bytes);

@@ -6,6 +6,7 @@
 //! It leaves out strings, and arithmetic on types narrower than a byte.
 
 mod stream;
+mod transformed;
 
 use super::elements::{self, TypedField, byte_count, type_name, typed_field};
 use super::error::ReadError;
@@ -15,6 +16,7 @@ use super::model::{SparseView, TensorData, TensorView};
 use super::proto;
 use super::wire::{Position, Span, Value};
 pub(crate) use stream::ElementStream;
+pub(crate) use transformed::TransformedStream;
 
 const CHUNK: usize = 64 << 10;
 
@@ -44,6 +46,16 @@ pub(crate) enum Elements {
 }
 
 impl Elements {
+    /// Bytes that belong together: an element, or an entry of a typed field.
+    fn width(&self, data_type: i32) -> usize {
+        match self {
+            Elements::Decoded(_, field, _) => field.width,
+            Elements::Dense(..) => {
+                elements::bits(data_type).map_or(1, |bits| (bits as usize / 8).max(1))
+            }
+        }
+    }
+
     /// Bytes in dense form.
     pub(crate) fn len(&self) -> u64 {
         match self {

@@ -48,15 +48,23 @@ impl<'a> ElementStream<'a> {
 
     /// Fills as much of the buffer as there are bytes left, and says how many; whole elements if the buffer holds such.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ReadError> {
+        self.read_after(buffer, 0)
+    }
+
+    /// The same from `prefix` on; the bytes before that, at most as many as were read last, are undefined afterwards.
+    pub(crate) fn read_after(
+        &mut self,
+        buffer: &mut [u8],
+        prefix: usize,
+    ) -> Result<usize, ReadError> {
+        let room = buffer.len() - prefix;
         match &mut self.source {
             Source::Dense { file, span } => {
-                let count =
-                    usize::try_from(span.len()).map_or(buffer.len(), |left| left.min(buffer.len()));
-                self.model.files.read(
-                    *file,
-                    span.start,
-                    buffer.get_mut(..count).unwrap_or_default(),
-                )?;
+                let count = usize::try_from(span.len()).map_or(room, |left| left.min(room));
+                let bytes = buffer.get_mut(..prefix + count).unwrap_or_default();
+                self.model
+                    .files
+                    .read(*file, span.start - prefix as u64, bytes)?;
                 span.start += count as u64;
                 Ok(count)
             }
@@ -67,13 +75,15 @@ impl<'a> ElementStream<'a> {
                 field,
                 left,
             } => {
-                let whole = buffer.chunks_exact_mut(field.width);
                 let mut count = 0;
-                for slot in whole.take(
-                    usize::try_from(*left)
-                        .unwrap_or(usize::MAX)
-                        .div_ceil(field.width),
-                ) {
+                let entries = usize::try_from(*left)
+                    .unwrap_or(usize::MAX)
+                    .div_ceil(field.width);
+                let slots = buffer
+                    .get_mut(prefix..)
+                    .unwrap_or_default()
+                    .chunks_exact_mut(field.width);
+                for slot in slots.take(entries) {
                     let entry = next_entry(reader, body, run, *field);
                     let Some(bits) = entry.map_err(|error| self.model.wire_error(error))? else {
                         break;

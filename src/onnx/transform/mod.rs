@@ -219,7 +219,7 @@ mod tests {
         );
         assert_eq!(
             flaws_of([1.0, 0.0], [1.0, 1.0, f32::INFINITY, 1.0]),
-            [(FlawKind::NotFinite, 0)]
+            [(FlawKind::NotFinite, 2)]
         );
     }
 

@@ -1,6 +1,7 @@
 //! A transform's arithmetic, a run or a period of factors at a time, and what the type could not hold.
 //!
-//! Elements go in groups of a few lanes so that the compiler vectorises; all arithmetic is in f64.
+//! Products are f64, rounded once. Magnitudes are compared as integers, which orders NaN above all.
+//! Elements go in groups of a few lanes so that the compiler vectorises.
 
 use super::Transform;
 use super::layout::Layout;
@@ -12,71 +13,92 @@ use crate::onnx::proto::tensor_proto::DataType;
 const SHORT_RUN: usize = 32;
 /// Periods of factors that are worth their memory.
 const LARGEST_PERIOD: usize = 32 << 10;
-const LANES: usize = 8;
+const LANES: usize = 16;
 
 /// A transform on its way through a tensor of one type.
 #[derive(Debug)]
-pub(crate) struct Scaler<'a> {
-    transform: &'a Transform,
-    data_type: DataType,
-    layout: Layout,
-    /// Factors of one period, element by element, where runs are short.
-    laid_out: Vec<f64>,
-    /// The largest magnitude that met each factor (each element of `laid_out`, where that is in use).
-    peaks: Vec<f64>,
-    /// NaN once a value that is not finite has been seen.
-    odd: f64,
-    overflow: Option<usize>,
-    position: usize,
-    next_add: usize,
+pub(crate) enum Scaler<'a> {
+    Float(Typed<'a, F32, 4>),
+    Double(Typed<'a, F64, 8>),
+    Float16(Typed<'a, F16, 2>),
+    Bfloat16(Typed<'a, BF16, 2>),
 }
 
 impl<'a> Scaler<'a> {
     /// `None` if the type is not a float type.
     pub(crate) fn new(transform: &'a Transform, data_type: i32) -> Option<Scaler<'a>> {
-        let data_type = DataType::try_from(data_type).ok()?;
-        matches!(
-            data_type,
-            DataType::Float | DataType::Double | DataType::Float16 | DataType::Bfloat16
-        )
-        .then_some(())?;
-        let layout = Layout::of(&transform.dims, transform.scale.shape());
-        let factors = transform.factors();
-        let period = layout.period.saturating_mul(layout.inner);
-        let lay_out = layout.period > 1
-            && layout.inner < SHORT_RUN
-            && period <= LARGEST_PERIOD.max(2 * factors.len());
-        let laid_out: Vec<f64> = match lay_out {
-            true => (0..period)
-                .map(|element| factors[layout.factor(element / layout.inner)])
-                .collect(),
-            false => Vec::new(),
-        };
-        let peaks = vec![0.0; if lay_out { period } else { factors.len() }];
-        Some(Scaler {
-            transform,
-            data_type,
-            layout,
-            laid_out,
-            peaks,
-            odd: 0.0,
-            overflow: None,
-            position: 0,
-            next_add: 0,
+        Some(match DataType::try_from(data_type).ok()? {
+            DataType::Float => Scaler::Float(Typed::new(transform)),
+            DataType::Double => Scaler::Double(Typed::new(transform)),
+            DataType::Float16 => Scaler::Float16(Typed::new(transform)),
+            DataType::Bfloat16 => Scaler::Bfloat16(Typed::new(transform)),
+            _ => return None,
         })
     }
 
     /// Replaces the next elements, given as little-endian bytes, by the transform's.
     pub(crate) fn apply(&mut self, bytes: &mut [u8]) {
-        match self.data_type {
-            DataType::Double => self.apply_to::<F64, 8>(bytes.as_chunks_mut().0),
-            DataType::Float16 => self.apply_to::<F16, 2>(bytes.as_chunks_mut().0),
-            DataType::Bfloat16 => self.apply_to::<BF16, 2>(bytes.as_chunks_mut().0),
-            _ => self.apply_to::<F32, 4>(bytes.as_chunks_mut().0),
+        match self {
+            Scaler::Float(scaler) => scaler.apply(bytes.as_chunks_mut().0),
+            Scaler::Double(scaler) => scaler.apply(bytes.as_chunks_mut().0),
+            Scaler::Float16(scaler) => scaler.apply(bytes.as_chunks_mut().0),
+            Scaler::Bfloat16(scaler) => scaler.apply(bytes.as_chunks_mut().0),
         }
     }
 
-    fn apply_to<T: Element<Bytes = [u8; N]>, const N: usize>(&mut self, elements: &mut [[u8; N]]) {
+    /// What the type could not hold of what has been transformed so far.
+    pub(crate) fn flaws(&self, tensor: &str) -> Vec<Flaw> {
+        match self {
+            Scaler::Float(scaler) => scaler.flaws(tensor),
+            Scaler::Double(scaler) => scaler.flaws(tensor),
+            Scaler::Float16(scaler) => scaler.flaws(tensor),
+            Scaler::Bfloat16(scaler) => scaler.flaws(tensor),
+        }
+    }
+}
+
+/// A transform on its way through elements of type `T`.
+#[derive(Debug)]
+pub(crate) struct Typed<'a, T: Element<N>, const N: usize> {
+    transform: &'a Transform,
+    layout: Layout,
+    /// Factors of one period, element by element, where runs are short.
+    laid_out: Vec<f64>,
+    /// The largest magnitude that met each factor (each element of `laid_out`, where that is in use).
+    peaks: Vec<T::Magnitude>,
+    /// The first element that an addend made infinite.
+    overflow: Option<usize>,
+    position: usize,
+    next_add: usize,
+}
+
+impl<'a, T: Element<N>, const N: usize> Typed<'a, T, N> {
+    fn new(transform: &'a Transform) -> Typed<'a, T, N> {
+        let layout = Layout::of(&transform.dims, transform.scale.shape());
+        let factors = transform.factors();
+        let period = layout.period.saturating_mul(layout.inner);
+        let lay_out = layout.period > 1
+            && layout.inner < SHORT_RUN
+            && period <= LARGEST_PERIOD.max(factors.len().saturating_mul(2));
+        let factor_of = |element| factors[layout.factor(element / layout.inner)];
+        let laid_out: Vec<f64> = if lay_out {
+            (0..period).map(factor_of).collect()
+        } else {
+            Vec::new()
+        };
+        let peaks = vec![T::Magnitude::default(); if lay_out { period } else { factors.len() }];
+        Typed {
+            transform,
+            layout,
+            laid_out,
+            peaks,
+            overflow: None,
+            position: 0,
+            next_add: 0,
+        }
+    }
+
+    fn apply(&mut self, elements: &mut [[u8; N]]) {
         let end = self.position + elements.len();
         let rest = self.transform.add.get(self.next_add..).unwrap_or_default();
         let added = &rest[..rest.partition_point(|&(index, _)| index < end)];
@@ -85,9 +107,9 @@ impl<'a> Scaler<'a> {
             .map(|&(index, _)| T::widen(elements[index - self.position]))
             .collect();
         if self.laid_out.is_empty() {
-            self.scale_runs::<T, N>(elements);
+            self.scale_runs(elements);
         } else {
-            self.scale_periods::<T, N>(elements);
+            self.scale_periods(elements);
         }
         for (&(index, addend), value) in added.iter().zip(before) {
             let factor = self.transform.factors()[self.layout.factor(index / self.layout.inner)];
@@ -101,32 +123,24 @@ impl<'a> Scaler<'a> {
         self.position = end;
     }
 
-    fn scale_runs<T: Element<Bytes = [u8; N]>, const N: usize>(
-        &mut self,
-        mut elements: &mut [[u8; N]],
-    ) {
+    fn scale_runs(&mut self, mut elements: &mut [[u8; N]]) {
         let inner = self.layout.inner;
         let (mut run, mut done) = (self.position / inner, self.position % inner);
         while !elements.is_empty() {
             let (now, later) = elements.split_at_mut(elements.len().min(inner - done));
             let factor = self.layout.factor(run);
-            let (peak, odd) =
-                scale_run::<T, N>(now, self.transform.factors()[factor], self.peaks[factor]);
-            self.peaks[factor] = peak;
-            self.odd += odd;
+            let peak = scale_run::<T, N>(now, self.transform.factors()[factor]);
+            self.peaks[factor] = self.peaks[factor].max(peak);
             (elements, run, done) = (later, run + 1, 0);
         }
     }
 
-    fn scale_periods<T: Element<Bytes = [u8; N]>, const N: usize>(
-        &mut self,
-        mut elements: &mut [[u8; N]],
-    ) {
+    fn scale_periods(&mut self, mut elements: &mut [[u8; N]]) {
         let mut start = self.position % self.laid_out.len();
         while !elements.is_empty() {
             let count = elements.len().min(self.laid_out.len() - start);
             let (now, later) = elements.split_at_mut(count);
-            self.odd += scale_period::<T, N>(
+            scale_period::<T, N>(
                 now,
                 &self.laid_out[start..start + count],
                 &mut self.peaks[start..start + count],
@@ -135,76 +149,60 @@ impl<'a> Scaler<'a> {
         }
     }
 
-    /// What the type could not hold of what has been transformed so far.
-    pub(crate) fn flaws(&self, tensor: &str) -> Vec<Flaw> {
-        match self.data_type {
-            DataType::Double => self.flaws_of::<F64, 8>(tensor),
-            DataType::Float16 => self.flaws_of::<F16, 2>(tensor),
-            DataType::Bfloat16 => self.flaws_of::<BF16, 2>(tensor),
-            _ => self.flaws_of::<F32, 4>(tensor),
+    /// Rounding is monotonic, so what becomes of the largest magnitude tells of all that share its factor.
+    fn flaws(&self, tensor: &str) -> Vec<Flaw> {
+        let (mut overflow, mut underflow, mut not_finite) = (self.overflow, None, None);
+        for (index, (peak, &factor)) in self
+            .peaks_by_factor()
+            .into_iter()
+            .zip(self.transform.factors())
+            .enumerate()
+        {
+            let peak = T::value_of(peak);
+            let largest = T::widen(T::narrow(peak * factor.abs()));
+            let first = match () {
+                () if !peak.is_finite() => &mut not_finite,
+                () if largest.is_infinite() => &mut overflow,
+                () if factor != 0.0
+                    && peak >= T::SMALLEST_NORMAL
+                    && largest < T::SMALLEST_NORMAL =>
+                {
+                    &mut underflow
+                }
+                () => continue,
+            };
+            first.get_or_insert_with(|| self.first_element(index));
         }
-    }
-
-    fn flaws_of<T: Element<Bytes = [u8; N]>, const N: usize>(&self, tensor: &str) -> Vec<Flaw> {
-        let factors = if self.laid_out.is_empty() {
-            self.transform.factors()
-        } else {
-            &self.laid_out
-        };
-        let largest = |peak: f64, factor: f64| T::widen(T::narrow(peak * factor.abs()));
-        let overflows =
-            |&(peak, factor): &(f64, f64)| peak.is_finite() && largest(peak, factor).is_infinite();
-        let underflows = |&(peak, factor): &(f64, f64)| {
-            factor != 0.0
-                && peak >= T::SMALLEST_NORMAL
-                && largest(peak, factor) < T::SMALLEST_NORMAL
-        };
-        let pairs = || self.shared_peaks(factors);
-        let flaw = |kind, index| Flaw {
-            tensor: tensor.to_owned(),
-            kind,
-            index,
-        };
-        let overflow = pairs()
-            .position(|pair| overflows(&pair))
-            .map(|factor| self.first_element(factor))
-            .or(self.overflow);
-        let underflow = pairs()
-            .position(|pair| underflows(&pair))
-            .map(|factor| self.first_element(factor));
-        let not_finite = self.odd.is_nan().then_some(0);
         let found = [
             (FlawKind::Overflow, overflow),
             (FlawKind::Underflow, underflow),
             (FlawKind::NotFinite, not_finite),
         ];
-        found
-            .into_iter()
-            .filter_map(|(kind, index)| Some(flaw(kind, index?)))
-            .collect()
+        let flaw = |(kind, index): (FlawKind, Option<usize>)| {
+            Some(Flaw {
+                tensor: tensor.to_owned(),
+                kind,
+                index: index?,
+            })
+        };
+        found.into_iter().filter_map(flaw).collect()
     }
 
-    /// Each factor with the largest magnitude that met it; laid-out copies of one factor share their peak.
-    fn shared_peaks(&self, factors: &[f64]) -> impl Iterator<Item = (f64, f64)> {
-        let mut peaks = self.peaks.clone();
-        if !self.laid_out.is_empty() {
-            let mut by_factor = vec![0.0f64; self.transform.factors().len()];
-            for (element, &peak) in self.peaks.iter().enumerate() {
-                let shared = &mut by_factor[self.layout.factor(element / self.layout.inner)];
-                *shared = shared.max(peak);
-            }
-            for (element, peak) in peaks.iter_mut().enumerate() {
-                *peak = by_factor[self.layout.factor(element / self.layout.inner)];
-            }
+    /// The largest magnitude that met each factor, laid-out copies taken together.
+    fn peaks_by_factor(&self) -> Vec<T::Magnitude> {
+        if self.laid_out.is_empty() {
+            return self.peaks.clone();
         }
-        peaks.into_iter().zip(factors.to_vec())
+        let mut shared = vec![T::Magnitude::default(); self.transform.factors().len()];
+        for (element, &peak) in self.peaks.iter().enumerate() {
+            let factor = &mut shared[self.layout.factor(element / self.layout.inner)];
+            *factor = peak.max(*factor);
+        }
+        shared
     }
 
-    /// The flat index of the first element that meets a factor (an entry of `laid_out`, where that is in use).
+    /// The flat index of the first element that meets a factor.
     fn first_element(&self, factor: usize) -> usize {
-        if !self.laid_out.is_empty() {
-            return factor;
-        }
         let (mut rest, mut index, mut stride) = (factor, 0, 1);
         for (&extent, &dim) in self
             .transform
@@ -222,64 +220,46 @@ impl<'a> Scaler<'a> {
     }
 }
 
-/// One factor for all elements; returns the largest magnitude and a NaN if one was not finite.
-fn scale_run<T: Element<Bytes = [u8; N]>, const N: usize>(
-    elements: &mut [[u8; N]],
-    factor: f64,
-    peak: f64,
-) -> (f64, f64) {
-    let (mut peaks, mut odd) = ([peak; LANES], [0.0; LANES]);
+/// One factor for all elements; returns the largest magnitude.
+fn scale_run<T: Element<N>, const N: usize>(elements: &mut [[u8; N]], factor: f64) -> T::Magnitude {
+    let mut peaks = [T::Magnitude::default(); LANES];
     let (groups, rest) = elements.as_chunks_mut::<LANES>();
     for group in groups {
         for lane in 0..LANES {
-            step::<T, N>(&mut group[lane], factor, &mut peaks[lane], &mut odd[lane]);
+            step::<T, N>(&mut group[lane], factor, &mut peaks[lane]);
         }
     }
-    for (lane, element) in rest.iter_mut().enumerate() {
-        step::<T, N>(element, factor, &mut peaks[lane], &mut odd[lane]);
+    for (element, peak) in rest.iter_mut().zip(&mut peaks) {
+        step::<T, N>(element, factor, peak);
     }
-    (
-        peaks.into_iter().fold(peak, f64::max),
-        odd.into_iter().sum(),
-    )
+    peaks.into_iter().max().unwrap_or_default()
 }
 
-/// A factor and a peak for each element; returns a NaN if one was not finite.
-fn scale_period<T: Element<Bytes = [u8; N]>, const N: usize>(
+/// A factor and a peak for each element.
+fn scale_period<T: Element<N>, const N: usize>(
     elements: &mut [[u8; N]],
     factors: &[f64],
-    peaks: &mut [f64],
-) -> f64 {
-    let mut odd = [0.0; LANES];
+    peaks: &mut [T::Magnitude],
+) {
     let (groups, rest) = elements.as_chunks_mut::<LANES>();
     let (factor_groups, factor_rest) = factors.as_chunks::<LANES>();
     let (peak_groups, peak_rest) = peaks.as_chunks_mut::<LANES>();
     for ((group, factors), peaks) in groups.iter_mut().zip(factor_groups).zip(peak_groups) {
         for lane in 0..LANES {
-            step::<T, N>(
-                &mut group[lane],
-                factors[lane],
-                &mut peaks[lane],
-                &mut odd[lane],
-            );
+            step::<T, N>(&mut group[lane], factors[lane], &mut peaks[lane]);
         }
     }
     for ((element, &factor), peak) in rest.iter_mut().zip(factor_rest).zip(peak_rest) {
-        step::<T, N>(element, factor, peak, &mut odd[0]);
+        step::<T, N>(element, factor, peak);
     }
-    odd.into_iter().sum()
 }
 
 #[inline(always)]
-fn step<T: Element<Bytes = [u8; N]>, const N: usize>(
+fn step<T: Element<N>, const N: usize>(
     element: &mut [u8; N],
     factor: f64,
-    peak: &mut f64,
-    odd: &mut f64,
+    peak: &mut T::Magnitude,
 ) {
-    let value = T::widen(*element);
-    let magnitude = value.abs();
-    *peak = if magnitude > *peak { magnitude } else { *peak };
-    *odd += value * 0.0;
-    *element = T::narrow(value * factor);
+    *peak = T::magnitude(*element).max(*peak);
+    *element = T::narrow(T::widen(*element) * factor);
 }
