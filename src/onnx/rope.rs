@@ -1,24 +1,24 @@
 //! An output as a rope over the input: spans to copy, new bytes, and tensors to transform on the way.
 //!
 //! Its length is known before the first byte is read, and reading it takes memory for one buffer, whatever its length.
-//! Short spans are read through a window; long ones are read straight into the buffer they leave by,
-//! from its first byte on, because kernel copies are slow at odd offsets within a page.
+//! Short spans are read through a window; long ones straight into the buffer they leave by.
+//! Buffers start on a page of memory and are filled to the end, so that each leaves for the start of a page of the file:
+//! kernel copies to odd addresses take more than twice as long.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::error::{Flaw, ReadError, WriteError};
 use super::files::FileId;
 use super::index::wire_error;
 use super::load::Model;
-use super::tensor::{ElementStream, Elements};
-use super::transform::{Scaler, Transform};
+use super::tensor::{Elements, TransformedStream};
+use super::transform::Transform;
 use super::wire::{Reader, Span};
 
 /// Copies shorter than this go through the window.
 const SHORT_COPY: u64 = 4 << 10;
-/// Payloads of at least this length start a buffer of their own.
-const LONG_PAYLOAD: u64 = 64 << 10;
 /// Bytes per buffer.
 pub(crate) const BUFFER: usize = 256 << 10;
 const PAGE: usize = 4096;
@@ -157,6 +157,10 @@ impl Rope {
 
     fn push(&mut self, piece: Piece) {
         self.length += piece.len();
+        if self.pieces.is_empty() {
+            // Most ropes are a single piece of a larger one.
+            self.pieces.reserve_exact(1);
+        }
         self.pieces.push(piece);
     }
 
@@ -193,12 +197,25 @@ impl Rope {
     }
 }
 
-fn target_error(source: io::Error) -> WriteError {
-    WriteError::Io {
-        file: "the output".into(),
-        source,
-        advice: "make room for it and run again",
+impl Rope {
+    /// What the transformed tensors could not hold, found without writing anything.
+    pub(crate) fn flaws(&self, model: &Model) -> Result<Vec<Flaw>, ReadError> {
+        let is_transformed =
+            |piece: &&Piece| matches!(piece, Piece::Tensor(tensor) if tensor.transform.is_some());
+        let mut rope = Rope::default();
+        self.pieces
+            .iter()
+            .filter(is_transformed)
+            .for_each(|piece| rope.push(piece.clone()));
+        let mut reader = RopeReader::new(model, &rope);
+        let mut buffer = PageBuffer::new();
+        while reader.fill(buffer.bytes())? > 0 {}
+        Ok(reader.flaws)
     }
+}
+
+fn target_error(source: io::Error) -> WriteError {
+    super::save::io_error(Path::new("the output"), source)
 }
 
 /// A buffer that starts on a page.
@@ -240,10 +257,8 @@ enum Current<'a> {
     Zeros(u64),
     Tensor {
         name: &'a str,
-        width: usize,
         left: u64,
-        stream: ElementStream<'a>,
-        scaler: Option<Box<Scaler<'a>>>,
+        stream: Box<TransformedStream<'a>>,
     },
 }
 
@@ -279,26 +294,11 @@ impl<'a> RopeReader<'a> {
             else {
                 break;
             };
-            let starts_anew = filled > 0 && current.left() >= LONG_PAYLOAD;
-            let room = buffer.get_mut(filled..).unwrap_or_default();
-            let count = if starts_anew {
-                0
-            } else {
-                self.read(&mut current, room)?
-            };
-            filled += count;
-            if current.left() > 0 {
-                self.current = Some(current);
-                if count == 0 || starts_anew {
-                    break;
-                }
-            } else if let Current::Tensor {
-                name,
-                scaler: Some(scaler),
-                ..
-            } = &current
-            {
-                self.flaws.extend(scaler.flaws(name));
+            filled += self.read(&mut current, buffer.get_mut(filled..).unwrap_or_default())?;
+            match &current {
+                current_piece if current_piece.left() > 0 => self.current = Some(current),
+                Current::Tensor { name, stream, .. } => self.flaws.extend(stream.flaws(name)),
+                _ => {}
             }
         }
         Ok(filled)
@@ -311,15 +311,13 @@ impl<'a> RopeReader<'a> {
             Piece::Zeros(count) => Current::Zeros(*count),
             Piece::Tensor(tensor) => Current::Tensor {
                 name: &tensor.name,
-                width: super::elements::bits(tensor.data_type)
-                    .map_or(1, |bits| (bits as usize / 8).max(1)),
                 left: tensor.elements.len(),
-                stream: self.model.element_stream(&tensor.elements),
-                scaler: tensor
-                    .transform
-                    .as_deref()
-                    .and_then(|transform| Scaler::new(transform, tensor.data_type))
-                    .map(Box::new),
+                stream: Box::new(TransformedStream::new(
+                    self.model,
+                    &tensor.elements,
+                    tensor.data_type,
+                    tensor.transform.as_deref(),
+                )),
             },
         }
     }
@@ -350,28 +348,16 @@ impl<'a> RopeReader<'a> {
                 room.fill(0);
                 *left -= count as u64;
             }
-            Current::Tensor {
-                width,
-                left,
-                stream,
-                scaler,
-                name,
-            } => {
-                let whole = room.get_mut(..count - count % *width).unwrap_or_default();
-                let read = stream.read(whole)?;
-                if read == 0 && !whole.is_empty() {
+            Current::Tensor { name, left, stream } => {
+                let read = stream.read(room)?;
+                if read < count {
                     return Err(ReadError::Tensor {
                         file: self.model.files.name().to_owned(),
                         tensor: (*name).to_owned(),
                         problem: "its data ends early; export the model again".to_owned(),
                     });
                 }
-                let bytes = whole.get_mut(..read).unwrap_or_default();
-                if let Some(scaler) = scaler {
-                    scaler.apply(bytes);
-                }
                 *left -= read as u64;
-                return Ok(read);
             }
         }
         Ok(count)
