@@ -3,7 +3,6 @@
 pub mod affine;
 pub mod apply;
 pub mod batch_norm;
-#[cfg(feature = "engine")]
 pub mod engine;
 pub mod fold;
 pub mod graph;

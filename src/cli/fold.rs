@@ -147,7 +147,7 @@ fn written<'m>(
                 let output = OutputSummary {
                     path: target.display().to_string(),
                     bytes: saved.model_bytes,
-                    data_bytes: saved.data.map(|(_, bytes)| bytes),
+                    data_bytes: saved.data.iter().map(|(_, bytes)| bytes).sum(),
                 };
                 return Ok((folded, Some(output)));
             }

@@ -14,22 +14,12 @@ use prost::Message;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// How constants are read in tests: with the engine where it is built in.
+/// How constants are read in tests.
 pub fn reading() -> Reading {
     Reading {
-        evaluate: evaluator(),
+        evaluate: Some(bnfold::engine::constant::evaluate),
         freeze_inputs: false,
     }
-}
-
-#[cfg(feature = "engine")]
-fn evaluator() -> Option<bnfold::graph::constant::Evaluate> {
-    Some(bnfold::engine::constant::evaluate)
-}
-
-#[cfg(not(feature = "engine"))]
-fn evaluator() -> Option<bnfold::graph::constant::Evaluate> {
-    None
 }
 
 /// The plan's text and the rewritten model.
