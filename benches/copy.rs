@@ -7,6 +7,8 @@
 //! `cargo bench --bench copy` runs all; `-- vgg`, `-- resnet`, `-- growth`, `-- nodes` or `-- external` one of them;
 //! `-- generate vgg|resnet|nodes|MEGABYTES FILE` writes a model to measure something else with.
 
+#![expect(clippy::print_stdout, reason = "the figures are its product")]
+
 use std::error::Error;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -261,9 +263,10 @@ fn chain(megabytes: u64) -> Layers {
 /// Writes the layers as a model, a tensor at a time.
 fn generate(path: &Path, layers: &Layers) -> Outcome<()> {
     let mut nodes = Vec::new();
-    let mut length = 0;
+    let mut tensors = Vec::new();
     for (index, dims) in layers.iter().enumerate() {
         let name = |kind: &str| format!("{kind}_{index}");
+        let parameters = ["scale", "B", "mean", "var"].map(name);
         let op_type = if dims.len() == 2 { "Gemm" } else { "Conv" };
         put_node(
             &mut nodes,
@@ -271,7 +274,6 @@ fn generate(path: &Path, layers: &Layers) -> Outcome<()> {
             &[&format!("x_{index}"), &name("weight")],
             &name("y"),
         );
-        let parameters = ["scale", "B", "mean", "var"].map(name);
         let inputs = [
             &name("y"),
             &parameters[0],
@@ -285,39 +287,35 @@ fn generate(path: &Path, layers: &Layers) -> Outcome<()> {
             &inputs,
             &format!("x_{}", index + 1),
         );
+        tensors.push((
+            tensor_head(&name("weight"), dims),
+            dims.iter().product::<u64>(),
+        ));
+        tensors.extend(parameters.map(|name| (tensor_head(&name, &dims[..1]), dims[0])));
     }
-    let each = |mut visit: Box<dyn FnMut(&str, &[u64]) -> Outcome<()> + '_>| -> Outcome<()> {
-        for (index, dims) in layers.iter().enumerate() {
-            visit(&format!("weight_{index}"), dims)?;
-            for kind in ["scale", "B", "mean", "var"] {
-                visit(&format!("{kind}_{index}"), &dims[..1])?;
-            }
-        }
-        Ok(())
-    };
-    each(Box::new(|name, dims| {
-        length += tensor_head(name, dims).len() as u64 + 4 * dims.iter().product::<u64>();
-        Ok(())
-    }))?;
+    let length: u64 = tensors
+        .iter()
+        .map(|(head, count)| head.len() as u64 + 4 * count)
+        .sum();
     let mut out = BufWriter::with_capacity(1 << 20, File::create(path)?);
     let mut head = Vec::new();
     put_varint_field(&mut head, 1, 8);
     put_length(&mut head, 7, nodes.len() as u64 + length);
     out.write_all(&head)?;
     out.write_all(&nodes)?;
+    let number = |index: usize| (index as f32 * 0.37).sin() * 0.1;
     let pattern: Vec<u8> = (0..65_536)
-        .flat_map(|index| ((index as f32 * 0.37).sin() * 0.1).to_le_bytes())
+        .flat_map(|index| number(index).to_le_bytes())
         .collect();
-    each(Box::new(|name, dims| {
-        out.write_all(&tensor_head(name, dims))?;
-        let mut left = 4 * dims.iter().product::<u64>() as usize;
+    for (head, count) in tensors {
+        out.write_all(&head)?;
+        let mut left = 4 * count as usize;
         while left > 0 {
-            let count = left.min(pattern.len());
-            out.write_all(&pattern[..count])?;
-            left -= count;
+            let now = left.min(pattern.len());
+            out.write_all(&pattern[..now])?;
+            left -= now;
         }
-        Ok(())
-    }))?;
+    }
     let mut opset = Vec::new();
     put_varint_field(&mut opset, 2, 17);
     let mut tail = Vec::new();

@@ -31,9 +31,10 @@ pub fn bits(data_type: i32) -> Option<u64> {
     })
 }
 
-/// How many bytes `count` elements take, or `None` where that is not known or does not fit.
+/// How many bytes `count` elements take, `u64::MAX` if more than that; `None` where the width is not known.
 pub fn byte_count(data_type: i32, count: usize) -> Option<u64> {
-    Some((count as u64).checked_mul(bits(data_type)?)?.div_ceil(8))
+    let bits = count as u128 * u128::from(bits(data_type)?);
+    Some(u64::try_from(bits.div_ceil(8)).unwrap_or(u64::MAX))
 }
 
 /// How a typed field of TensorProto stores an element.
@@ -376,7 +377,10 @@ mod tests {
     #[test]
     fn four_bit_elements_are_counted_in_whole_bytes() {
         assert_eq!(byte_count(DataType::Int4 as i32, 3), Some(2));
-        assert_eq!(byte_count(DataType::Float as i32, usize::MAX), None);
+        assert_eq!(
+            byte_count(DataType::Float as i32, usize::MAX),
+            Some(u64::MAX)
+        );
         assert_eq!(byte_count(DataType::String as i32, 1), None);
     }
 }

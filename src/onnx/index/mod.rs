@@ -11,6 +11,7 @@ mod tensor;
 mod types;
 
 use std::collections::HashSet;
+use std::io;
 use std::path::Path;
 
 use super::error::ReadError;
@@ -264,6 +265,12 @@ impl Indexer<'_> {
 /// The error of a file whose bytes could not be read as fields.
 pub(crate) fn wire_error(file: &Path, error: WireError) -> ReadError {
     match error {
+        // Spans lie within the file as it was when it was opened.
+        WireError::Io(source) if source.kind() == io::ErrorKind::UnexpectedEof => {
+            ReadError::Changed {
+                file: file.to_owned(),
+            }
+        }
         WireError::Io(source) => ReadError::Io {
             file: file.to_owned(),
             source,

@@ -171,10 +171,10 @@ impl Edits<'_> {
 
     fn plan(&self, target: &Path, options: &SaveOptions) -> Result<Plan, WriteError> {
         let verbatim = match options.external_data {
-            ExternalPolicy::Auto => self.model.len() <= options.longest_model,
+            ExternalPolicy::Auto => true,
             ExternalPolicy::Always => false,
             ExternalPolicy::Never => !self.model.has_external_data(),
-        };
+        } && self.model.len() <= options.longest_model;
         if self.is_empty() && verbatim {
             return Ok(Plan {
                 model: whole(self.model),

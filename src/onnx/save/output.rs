@@ -252,3 +252,66 @@ fn undo(target: &Path, before: Option<Before>) {
         Some(Before(None)) => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn output(target: PathBuf, content: &str) -> Output {
+        let mut output = Output::create(target, None).unwrap();
+        output.parts().0.write_all(content.as_bytes()).unwrap();
+        output
+    }
+
+    /// Publishes a data file and a model whose name cannot be had, and tells what is there afterwards.
+    fn after_failure(old: Option<&str>) -> (Vec<String>, Option<String>) {
+        let directory = tempfile::tempdir().unwrap();
+        let [data, model] = ["m.data", "m"].map(|name| directory.path().join(name));
+        if let Some(old) = old {
+            fs::write(&data, old).unwrap();
+        }
+        let outputs = vec![output(data.clone(), "new"), output(model.clone(), "new")];
+        fs::create_dir(&model).unwrap();
+        assert!(publish(outputs).is_err());
+        let entries = fs::read_dir(directory.path()).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        (names, fs::read_to_string(data).ok())
+    }
+
+    #[test]
+    fn a_model_whose_name_cannot_be_had_gives_the_old_data_back() {
+        assert_eq!(
+            after_failure(Some("old")),
+            (
+                vec!["m".to_owned(), "m.data".to_owned()],
+                Some("old".to_owned())
+            )
+        );
+        assert_eq!(after_failure(None), (vec!["m".to_owned()], None));
+    }
+
+    #[test]
+    fn what_is_published_in_the_place_of_old_files_leaves_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let paths = ["m.data", "m"].map(|name| directory.path().join(name));
+        for content in ["first", "second"] {
+            publish(
+                paths
+                    .iter()
+                    .map(|path| output(path.clone(), content))
+                    .collect(),
+            )
+            .unwrap();
+            assert!(
+                paths
+                    .iter()
+                    .all(|path| fs::read_to_string(path).unwrap() == content)
+            );
+            assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
+        }
+    }
+}

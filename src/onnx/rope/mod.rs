@@ -5,23 +5,19 @@
 //! Buffers start on a page of memory and are filled to the end, so that each leaves for the start of a page of the file:
 //! kernel copies to odd addresses take more than twice as long.
 
+mod reader;
+
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
 use super::error::{Flaw, ReadError, WriteError};
 use super::files::FileId;
-use super::index::wire_error;
 use super::load::Model;
-use super::tensor::{Elements, TransformedStream};
+use super::tensor::Elements;
 use super::transform::Transform;
-use super::wire::{Reader, Span};
-
-/// Copies shorter than this go through the window.
-const SHORT_COPY: u64 = 4 << 10;
-/// Bytes per buffer.
-pub(crate) const BUFFER: usize = 256 << 10;
-const PAGE: usize = 4096;
+use super::wire::Span;
+pub(crate) use reader::{PageBuffer, RopeReader};
 
 /// Bytes to be: pieces of a model's files and new ones, in order.
 #[derive(Clone, Debug, Default)]
@@ -218,148 +214,113 @@ fn target_error(source: io::Error) -> WriteError {
     super::save::io_error(Path::new("the output"), source)
 }
 
-/// A buffer that starts on a page.
-#[derive(Debug)]
-pub(crate) struct PageBuffer {
-    memory: Vec<u8>,
-    start: usize,
-}
+#[cfg(test)]
+mod tests {
+    use super::reader::{BUFFER, PAGE};
+    use super::*;
+    use crate::onnx::{Edits, NewData, proto};
+    use ndarray::ArrayD;
+    use prost::Message;
 
-impl PageBuffer {
-    pub(crate) fn new() -> PageBuffer {
-        let memory = vec![0; BUFFER + PAGE];
-        let start = memory.as_ptr().align_offset(PAGE).min(PAGE);
-        PageBuffer { memory, start }
-    }
-
-    pub(crate) fn bytes(&mut self) -> &mut [u8] {
-        self.memory
-            .get_mut(self.start..self.start + BUFFER)
-            .unwrap_or_default()
-    }
-}
-
-/// Reads a rope from front to back.
-#[derive(Debug)]
-pub(crate) struct RopeReader<'a> {
-    model: &'a Model,
-    pieces: std::slice::Iter<'a, Piece>,
-    window: Reader<'a>,
-    current: Option<Current<'a>>,
-    /// What the tensors read so far could not hold.
-    pub(crate) flaws: Vec<Flaw>,
-}
-
-#[derive(Debug)]
-enum Current<'a> {
-    Copy(FileId, Span),
-    Owned(&'a [u8]),
-    Zeros(u64),
-    Tensor {
-        name: &'a str,
-        left: u64,
-        stream: Box<TransformedStream<'a>>,
-    },
-}
-
-impl Current<'_> {
-    fn left(&self) -> u64 {
-        match self {
-            Current::Copy(_, span) => span.len(),
-            Current::Owned(bytes) => bytes.len() as u64,
-            Current::Zeros(left) | Current::Tensor { left, .. } => *left,
+    /// A model with a weight of each width, all scaled and with something added, and another that is copied.
+    fn folded(model: &Model) -> Rope {
+        let mut edits = Edits::new(model);
+        for tensor in &model.graph.initializers[..4] {
+            let scale = ArrayD::from_shape_fn(vec![1, 7], |index| index[1] as f64 - 2.5);
+            let transform =
+                Arc::new(Transform::new(vec![11, 7], scale, vec![(3, 0.5), (70, -4.0)]).unwrap());
+            edits
+                .replace_tensor(
+                    tensor,
+                    NewData::Transformed {
+                        from: tensor.clone(),
+                        transform,
+                    },
+                )
+                .unwrap();
         }
-    }
-}
-
-impl<'a> RopeReader<'a> {
-    pub(crate) fn new(model: &'a Model, rope: &'a Rope) -> RopeReader<'a> {
-        RopeReader {
-            model,
-            pieces: rope.pieces.iter(),
-            window: model.reader(),
-            current: None,
-            flaws: Vec::new(),
-        }
+        edits.to_rope().unwrap()
     }
 
-    /// Puts the next bytes into the buffer and says how many; 0 at the end.
-    pub(crate) fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, ReadError> {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            let Some(mut current) = self
-                .current
-                .take()
-                .or_else(|| self.pieces.next().map(|piece| self.enter(piece)))
-            else {
-                break;
-            };
-            filled += self.read(&mut current, buffer.get_mut(filled..).unwrap_or_default())?;
-            match &current {
-                current_piece if current_piece.left() > 0 => self.current = Some(current),
-                Current::Tensor { name, stream, .. } => self.flaws.extend(stream.flaws(name)),
-                _ => {}
+    fn model() -> Model {
+        let initializer = [(1, 4), (10, 2), (11, 8), (16, 2), (1, 4)].map(|(data_type, width)| {
+            proto::TensorProto {
+                data_type: Some(data_type),
+                dims: vec![11, 7],
+                name: Some(format!("type {data_type}")),
+                raw_data: Some(
+                    (0..77 * width)
+                        .map(|index| {
+                            if index % width + 1 == width {
+                                0x3c
+                            } else {
+                                index as u8
+                            }
+                        })
+                        .collect(),
+                ),
+                ..Default::default()
             }
-        }
-        Ok(filled)
+        });
+        let graph = Some(proto::GraphProto {
+            initializer: initializer.to_vec(),
+            ..Default::default()
+        });
+        let opset_import = vec![proto::OperatorSetIdProto {
+            version: Some(17),
+            ..Default::default()
+        }];
+        let message = proto::ModelProto {
+            ir_version: Some(8),
+            graph,
+            opset_import,
+            ..Default::default()
+        };
+        Model::from_bytes(message.encode_to_vec()).unwrap()
     }
 
-    fn enter(&self, piece: &'a Piece) -> Current<'a> {
-        match piece {
-            Piece::Copy(file, span) => Current::Copy(*file, *span),
-            Piece::Owned(bytes) => Current::Owned(bytes),
-            Piece::Zeros(count) => Current::Zeros(*count),
-            Piece::Tensor(tensor) => Current::Tensor {
-                name: &tensor.name,
-                left: tensor.elements.len(),
-                stream: Box::new(TransformedStream::new(
-                    self.model,
-                    &tensor.elements,
-                    tensor.data_type,
-                    tensor.transform.as_deref(),
-                )),
-            },
-        }
-    }
-
-    fn read(&mut self, current: &mut Current<'a>, room: &mut [u8]) -> Result<usize, ReadError> {
-        let count = usize::try_from(current.left()).map_or(room.len(), |left| left.min(room.len()));
-        let room = room.get_mut(..count).unwrap_or_default();
-        match current {
-            Current::Copy(FileId::MODEL, span) if span.len() < SHORT_COPY => {
-                let part = Span::new(span.start, span.start + count as u64);
-                let bytes = self
-                    .window
-                    .bytes(part)
-                    .map_err(|error| wire_error(self.model.files.name(), error))?;
-                room.copy_from_slice(bytes);
-                span.start = part.end;
-            }
-            Current::Copy(file, span) => {
-                self.model.files.read(*file, span.start, room)?;
-                span.start += count as u64;
-            }
-            Current::Owned(bytes) => {
-                let (now, later) = bytes.split_at(count);
-                room.copy_from_slice(now);
-                *bytes = later;
-            }
-            Current::Zeros(left) => {
-                room.fill(0);
-                *left -= count as u64;
-            }
-            Current::Tensor { name, left, stream } => {
-                let read = stream.read(room)?;
-                if read < count {
-                    return Err(ReadError::Tensor {
-                        file: self.model.files.name().to_owned(),
-                        tensor: (*name).to_owned(),
-                        problem: "its data ends early; export the model again".to_owned(),
-                    });
+    #[test]
+    fn buffers_of_any_length_give_the_same_bytes() {
+        let model = model();
+        let rope = folded(&model);
+        let (whole, _) = rope.to_vec(&model).unwrap();
+        assert_eq!(whole.len() as u64, rope.len());
+        for size in (1..40).chain([77, 300]) {
+            let mut reader = RopeReader::new(&model, &rope);
+            let (mut bytes, mut buffer) = (Vec::new(), vec![0; size]);
+            loop {
+                let count = reader.fill(&mut buffer).unwrap();
+                bytes.extend_from_slice(&buffer[..count]);
+                if count < size {
+                    break;
                 }
-                *left -= read as u64;
             }
+            assert!(bytes == whole, "buffers of {size} bytes");
         }
-        Ok(count)
+    }
+
+    #[test]
+    fn adjacent_pieces_are_one() {
+        let mut rope = Rope::copy(FileId::MODEL, Span::new(0, 4));
+        rope.append(Rope::copy(FileId::MODEL, Span::new(4, 9)));
+        rope.append(Rope::copy(FileId::MODEL, Span::new(9, 9)));
+        assert_eq!((rope.as_copy(), rope.len()), (Some(Span::new(0, 9)), 9));
+        rope.append(Rope::from(vec![1]));
+        rope.append(Rope::from(vec![2]));
+        assert_eq!(
+            (rope.pieces.len(), rope.len(), rope.is_empty()),
+            (2, 11, false)
+        );
+    }
+
+    #[test]
+    fn a_page_buffer_starts_on_a_page() {
+        for _ in 0..8 {
+            let mut buffer = PageBuffer::new();
+            assert_eq!(
+                (buffer.bytes().len(), buffer.bytes().as_ptr().addr() % PAGE),
+                (BUFFER, 0)
+            );
+        }
     }
 }
