@@ -44,7 +44,7 @@ fn conv(generator: &mut Generator<'_>, x: &Live) -> Option<Vec<Value>> {
     };
     let mut value = x.value.conv(outputs).group(group as i64).kernel(&kernel);
     value = match generator.random_below(6) {
-        0 => value.auto_pad(*generator.pick(&["SAME_UPPER", "SAME_LOWER", "VALID"])),
+        0 => value.auto_pad(generator.auto_pad()),
         1 | 2 => value,
         3 => value.pads(
             (0..2 * rank)
