@@ -28,6 +28,7 @@ mod fact;
 mod formulas;
 mod graph;
 mod infer;
+mod mark;
 mod ops;
 mod recipe;
 mod state;
@@ -44,7 +45,7 @@ use state::State;
 pub use attribute::{Attribute, Body};
 pub use fact::{Dim, IntoShape};
 pub use graph::Graph;
-pub(crate) use graph::Mark;
+pub(crate) use mark::Mark;
 pub use state::Parameters;
 pub use value::Value;
 

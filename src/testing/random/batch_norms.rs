@@ -7,7 +7,7 @@ pub(super) const DRAWS: &[(u32, Draw)] = &[
     (6, |generator, x| {
         (x.rank() >= 2).then(|| vec![batch_norm(generator, x)])
     }),
-    (4, branches),
+    (6, branches),
     (3, disguised),
     (1, per_activation),
 ];
@@ -123,8 +123,7 @@ fn per_activation(generator: &mut Generator<'_>, x: &Live) -> Option<Vec<Value>>
 
 /// Statistics of the batch, which no fold may touch.
 fn training(generator: &mut Generator<'_>, x: &Live) -> Option<Vec<Value>> {
-    let samples: usize = x.shape().iter().product::<usize>() / x.channels().max(1);
-    if x.rank() < 2 || samples < 4 {
+    if x.rank() < 2 || !x.channels_spread() {
         return None;
     }
     let value = x.value.batch_norm();

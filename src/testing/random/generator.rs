@@ -38,6 +38,25 @@ impl Live {
         self.sample.shape.get(2..).unwrap_or_default()
     }
 
+    /// Whether each of that many equal parts has elements far enough apart to divide by their
+    /// deviation.
+    pub(super) fn spreads_over(&self, parts: usize) -> bool {
+        let length = (self.sample.data.len() / parts.max(1)).max(1);
+        self.sample.data.chunks(length).all(spreads)
+    }
+
+    /// Whether the elements of each channel are far enough apart.
+    pub(super) fn channels_spread(&self) -> bool {
+        let inner: usize = self.spatial().iter().product::<usize>().max(1);
+        let channels = self.channels();
+        let of = |channel: usize| -> Vec<f64> {
+            let elements = self.sample.data.iter().enumerate();
+            let own = elements.filter(|(at, _)| at / inner % channels == channel);
+            own.map(|(_, &element)| element).collect()
+        };
+        (0..channels).all(|channel| spreads(&of(channel)))
+    }
+
     pub(super) fn channels(&self) -> usize {
         self.sample.shape.get(1).copied().unwrap_or(1)
     }
@@ -205,6 +224,12 @@ impl<'a> Generator<'a> {
             .expect("something to pick from")
     }
 
+    /// Any `auto_pad` that settles the pads by itself.
+    pub(super) fn auto_pad(&mut self) -> &'static str {
+        let modes = ["SAME_UPPER", "SAME_LOWER", "VALID"];
+        modes[self.random_below(modes.len())]
+    }
+
     pub(super) fn chance(&mut self, share: f64) -> bool {
         self.random.random_bool(share)
     }
@@ -291,7 +316,10 @@ impl<'a> Generator<'a> {
                 .data
                 .iter()
                 .any(|x| (x - sample.data[0]).abs() > 1e-2);
-            if sample.dtype != self.dtype || !(spreads || sample.data.len() == 1) {
+            if sample.dtype != self.dtype
+                || sample.rank() > 5
+                || !(spreads || sample.data.len() == 1)
+            {
                 return false;
             }
             let value = value.shape(&sample.shape);
@@ -342,6 +370,12 @@ fn drawn_type(random: &mut ChaCha8Rng, opset: i64) -> DataType {
         2 if opset >= 22 => DataType::Bfloat16,
         _ => DataType::Float,
     }
+}
+
+fn spreads(part: &[f64]) -> bool {
+    let length = part.len() as f64;
+    let mean = part.iter().sum::<f64>() / length;
+    part.len() >= 5 && part.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / length > 0.01
 }
 
 /// Neither vanishing nor exploding, and not too large to run.

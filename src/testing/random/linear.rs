@@ -4,12 +4,12 @@ use super::generator::{Draw, Generator, Live};
 use crate::testing::{DataType, Tensor, Value};
 
 pub(super) const DRAWS: &[(u32, Draw)] = &[
-    (16, conv),
+    (26, conv),
     (4, conv_transpose),
     (6, gemm),
     (6, matmul),
     (3, recurrent),
-    (3, normalize),
+    (5, normalize),
     (2, gather),
 ];
 
@@ -44,7 +44,7 @@ fn conv(generator: &mut Generator<'_>, x: &Live) -> Option<Vec<Value>> {
     };
     let mut value = x.value.conv(outputs).group(group as i64).kernel(&kernel);
     value = match generator.random_below(6) {
-        0 => value.auto_pad(*generator.pick(&["SAME_UPPER", "SAME_LOWER", "VALID"])),
+        0 => value.auto_pad(generator.auto_pad()),
         1 | 2 => value,
         3 => value.pads(
             (0..2 * rank)
@@ -118,7 +118,7 @@ fn gemm(generator: &mut Generator<'_>, x: &Live) -> Option<Vec<Value>> {
     if generator.chance(0.6) {
         value = value.attr("transB", 1);
     }
-    let transposed = generator.chance(0.15);
+    let transposed = generator.chance(0.15) && x.value.sizes().is_some();
     if transposed {
         value = value.attr("transA", 1);
     }
@@ -205,15 +205,20 @@ fn recurrent(generator: &mut Generator<'_>, x: &Live) -> Option<Vec<Value>> {
 }
 
 fn normalize(generator: &mut Generator<'_>, x: &Live) -> Option<Vec<Value>> {
-    let pixels: usize = x.spatial().iter().product();
+    let (batch, channels) = (*x.shape().first()?, x.channels());
     match generator.random_below(4) {
-        0 if x.rank() > 2 && pixels >= 6 => Some(vec![x.value.instance_norm()]),
-        1 if generator.opset >= 21 && x.rank() > 2 && pixels >= 6 => {
-            let groups = *generator.pick(&generator.divisors(x.channels()));
-            Some(vec![x.value.group_norm(groups as i64)])
+        0 if x.rank() > 2 && x.spreads_over(batch * channels) => {
+            Some(vec![x.value.instance_norm()])
         }
-        2 if generator.opset >= 17 && x.shape().last().is_some_and(|&extent| extent >= 5) => {
-            Some(vec![x.value.layer_norm()])
+        1 if generator.opset >= 21 && x.rank() > 2 => {
+            let groups = *generator.pick(&generator.divisors(channels));
+            x.spreads_over(batch * groups)
+                .then(|| vec![x.value.group_norm(groups as i64)])
+        }
+        2 if generator.opset >= 17 => {
+            let last = x.shape()[x.rank() - 1];
+            x.spreads_over(x.sample.data.len() / last)
+                .then(|| vec![x.value.layer_norm()])
         }
         3 if x.rank() == 4 => Some(vec![x.value.op("LRN").attr("size", 3)]),
         _ => None,

@@ -4,8 +4,8 @@ use super::generator::{Draw, Generator, Live};
 use crate::testing::{Tensor, Value};
 
 pub(super) const DRAWS: &[(u32, Draw)] = &[
-    (4, transpose),
-    (5, reshape),
+    (3, transpose),
+    (4, reshape),
     (2, computed_reshape),
     (3, |generator, x| {
         let axis = generator.random_below(x.rank() + 1) as i64;

@@ -22,7 +22,7 @@ fn windowed(generator: &mut Generator<'_>, x: &Live, op_type: &str) -> Option<Va
     let mut value = x.value.op(op_type).kernel(vec![kernel; rank]);
     value = value.strides(vec![1 + generator.random_below(2) as i64; rank]);
     Some(match generator.random_below(4) {
-        0 => value.auto_pad(*generator.pick(&["SAME_UPPER", "SAME_LOWER", "VALID"])),
+        0 => value.auto_pad(generator.auto_pad()),
         1 => value.pads(vec![1; 2 * rank]),
         _ => value,
     })
@@ -76,7 +76,9 @@ fn pad(generator: &mut Generator<'_>, x: &Live) -> Option<Vec<Value>> {
         pads[2] = -1;
     }
     let mode = *generator.pick(&["constant", "constant", "reflect", "edge", "wrap"]);
-    if (mode == "wrap" && generator.opset < 19) || (mode == "reflect" && pads[2] < 0) {
+    // What a copied side means beside a cut one is open for wrap and reflect.
+    let copies = matches!(mode, "wrap" | "reflect");
+    if (mode == "wrap" && generator.opset < 19) || (copies && pads[2] < 0) {
         return None;
     }
     if mode == "constant" && generator.opset >= 11 && generator.chance(0.3) {
@@ -93,7 +95,9 @@ fn resize(generator: &mut Generator<'_>, x: &Live) -> Option<Vec<Value>> {
     if spatial != 2 || x.spatial().iter().any(|&extent| extent > 8) {
         return None;
     }
-    let scale = *generator.pick(&[2.0, 2.0, 1.5, 0.5]);
+    // Upsample only makes larger.
+    let least = if generator.opset < 10 { 1.0 } else { 0.5 };
+    let scale = generator.pick(&[2.0f32, 2.0, 1.5, 0.5]).max(least);
     let mode = *generator.pick(&["nearest", "linear", "linear", "cubic"]);
     if generator.opset < 11 {
         let mode = if mode == "cubic" { "nearest" } else { mode };

@@ -303,3 +303,109 @@ fn local_response_normalization(call: &Call<'_>) -> Result<Vec<Tensor>, String> 
         x.data.iter().enumerate().map(normalized).collect(),
     )])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::evaluate;
+    use super::*;
+
+    fn inputs(x: Tensor) -> [Tensor; 5] {
+        let parameter = |element: f32| Tensor::floats(&[2], [element, 2.0 * element]);
+        [
+            x,
+            parameter(3.0),
+            parameter(1.0),
+            parameter(0.5),
+            parameter(4.0),
+        ]
+    }
+
+    fn x() -> Tensor {
+        Tensor::floats(&[1, 2, 2], [1.0, 3.0, 5.0, 9.0])
+    }
+
+    #[test]
+    fn inference_uses_the_given_statistics() {
+        let y = evaluate("BatchNormalization", 15, &inputs(x()), |node| {
+            node.epsilon(0.0)
+        })
+        .unwrap();
+        let deviation = 8f64.sqrt();
+        let expected = [
+            1.75,
+            4.75,
+            4.0 / deviation * 6.0 + 2.0,
+            8.0 / deviation * 6.0 + 2.0,
+        ];
+        assert!(y[0].max_difference(&Tensor::doubles(&[1, 2, 2], expected)) < 1e-12);
+    }
+
+    #[test]
+    fn each_opset_asks_for_training_in_its_own_way() {
+        let of_the_batch = [-2.0, 4.0, -4.0, 8.0];
+        let trains = |opset: i64, node: fn(crate::testing::Value) -> crate::testing::Value| {
+            let found = evaluate("BatchNormalization", opset, &inputs(x()), |n| {
+                node(n.epsilon(0.0))
+            });
+            let found = found.unwrap();
+            found[0].max_difference(&Tensor::doubles(&[1, 2, 2], of_the_batch)) < 1e-12
+        };
+        assert!(trains(6, |node| node.attr("is_test", 0)));
+        assert!(!trains(6, |node| node.attr("is_test", 1)));
+        assert!(!trains(9, |node| node));
+        assert!(trains(9, |node| node.outputs(5).remove(0)));
+        assert!(trains(15, |node| node.attr("training_mode", 1)));
+        assert!(!trains(15, |node| node.attr("training_mode", 0)));
+    }
+
+    #[test]
+    fn running_statistics_mix_by_momentum() {
+        let node = |node: crate::testing::Value| {
+            node.attr("training_mode", 1)
+                .attr("momentum", 0.5)
+                .outputs(3)
+                .remove(0)
+        };
+        let found = evaluate("BatchNormalization", 15, &inputs(x()), node).unwrap();
+        assert_eq!(found[1].data, [1.25, 4.0]);
+        assert_eq!(found[2].data, [2.5, 6.0]);
+    }
+
+    #[test]
+    fn a_single_axis_has_one_channel() {
+        let one = |element: f32| Tensor::floats(&[1], [element]);
+        let x = Tensor::floats(&[3], [1.0, 2.0, 3.0]);
+        let inputs = [x, one(2.0), one(1.0), one(2.0), one(1.0)];
+        let y = evaluate("BatchNormalization", 9, &inputs, |node| node.epsilon(0.0)).unwrap();
+        assert_eq!(y[0].data, [-1.0, 1.0, 3.0]);
+    }
+
+    #[test]
+    fn spatial_0_has_parameters_for_each_activation() {
+        let parameter = |elements: [f32; 2]| Tensor::floats(&[1, 2], elements);
+        let inputs = [
+            Tensor::floats(&[1, 1, 2], [1.0, 1.0]),
+            parameter([1.0, 2.0]),
+            parameter([0.0, 10.0]),
+            parameter([0.0, 0.0]),
+            parameter([1.0, 4.0]),
+        ];
+        let node = |node: crate::testing::Value| node.epsilon(0.0).attr("spatial", 0);
+        let y = evaluate("BatchNormalization", 7, &inputs, node).unwrap();
+        assert_eq!(y[0].data, [1.0, 11.0]);
+    }
+
+    #[test]
+    fn group_parameters_are_per_group_and_then_per_channel() {
+        let x = Tensor::floats(&[1, 4, 1], [-1.0, 1.0, -1.0, 1.0]);
+        let run = |opset: i64, count: usize| {
+            let scale = Tensor::floats(&[count], (1..=count).map(|x| x as f32));
+            let bias = Tensor::floats(&[count], vec![0.0; count]);
+            let node = |node: crate::testing::Value| node.attr("num_groups", 2).epsilon(0.0);
+            evaluate("GroupNormalization", opset, &[x.clone(), scale, bias], node)
+        };
+        assert_eq!(run(18, 2).unwrap()[0].data, [-1.0, 1.0, -2.0, 2.0]);
+        assert_eq!(run(21, 4).unwrap()[0].data, [-1.0, 2.0, -3.0, 4.0]);
+        assert!(run(18, 4).is_err() && run(21, 2).is_err());
+    }
+}

@@ -315,3 +315,76 @@ fn activation(
         _ => return Err(format!("activation `{name}` is not served")),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::evaluate;
+    use super::*;
+    use crate::testing::Value;
+
+    const STEPS: [f32; 3] = [0.5, -1.0, 2.0];
+
+    fn parameters(gates: usize) -> [Tensor; 3] {
+        let w: Vec<f32> = (0..gates).map(|gate| 0.3 + 0.2 * gate as f32).collect();
+        let r: Vec<f32> = (0..gates).map(|gate| 0.1 - 0.3 * gate as f32).collect();
+        [
+            Tensor::floats(&[3, 1, 1], STEPS),
+            Tensor::floats(&[1, gates, 1], w),
+            Tensor::floats(&[1, gates, 1], r),
+        ]
+    }
+
+    fn close(found: &[f64], expected: &[f64]) -> bool {
+        found.len() == expected.len()
+            && found
+                .iter()
+                .zip(expected)
+                .all(|(a, b)| (a - b).abs() < 1e-12)
+    }
+
+    #[test]
+    fn an_rnn_is_its_recurrence_in_both_directions() {
+        let run = |direction: &str| {
+            evaluate("RNN", 14, &parameters(1), |node: Value| {
+                node.attr("direction", direction)
+            })
+        };
+        let [_, w, r] = parameters(1).map(|tensor| tensor.data[0]);
+        let step = |h: f64, x: f32| (w * f64::from(x) + r * h).tanh();
+        let forward: Vec<f64> = (1..=3)
+            .map(|n| STEPS[..n].iter().fold(0.0, |h, &x| step(h, x)))
+            .collect();
+        assert!(close(&run("forward").unwrap()[0].data, &forward));
+        let reverse: Vec<f64> = (0..3)
+            .map(|n| STEPS[n..].iter().rev().fold(0.0, |h, &x| step(h, x)))
+            .collect();
+        assert!(close(&run("reverse").unwrap()[0].data, &reverse));
+    }
+
+    #[test]
+    fn lstm_gates_stand_in_the_order_i_o_f_c() {
+        let [_, w, r] = parameters(4).map(|tensor| tensor.data);
+        let (mut h, mut c) = (0.0, 0.0);
+        for x in STEPS {
+            let sum = |gate: usize| w[gate] * f64::from(x) + r[gate] * h;
+            let (i, o, f) = (sigmoid(sum(0)), sigmoid(sum(1)), sigmoid(sum(2)));
+            c = f * c + i * sum(3).tanh();
+            h = o * c.tanh();
+        }
+        let found = evaluate("LSTM", 14, &parameters(4), |node| node.outputs(3).remove(0)).unwrap();
+        assert!(close(&found[1].data, &[h]) && close(&found[2].data, &[c]));
+    }
+
+    #[test]
+    fn gru_gates_stand_in_the_order_z_r_h() {
+        let [_, w, r] = parameters(3).map(|tensor| tensor.data);
+        let mut h = 0.0;
+        for x in STEPS {
+            let x = f64::from(x);
+            let (z, reset) = (sigmoid(w[0] * x + r[0] * h), sigmoid(w[1] * x + r[1] * h));
+            h = (1.0 - z) * (w[2] * x + r[2] * reset * h).tanh() + z * h;
+        }
+        let found = evaluate("GRU", 14, &parameters(3), |node| node.outputs(2).remove(0)).unwrap();
+        assert!(close(&found[1].data, &[h]));
+    }
+}
