@@ -24,7 +24,11 @@ pub(super) struct Checking {
 fn dimension(text: &str) -> Result<(String, usize), String> {
     let wrong = || format!("{text:?} is not NAME=SIZE, like batch=4");
     let (name, size) = text.rsplit_once('=').ok_or_else(wrong)?;
-    let size = size.parse().ok().filter(|&size| size > 0).ok_or_else(wrong)?;
+    let size = size
+        .parse()
+        .ok()
+        .filter(|&size| size > 0)
+        .ok_or_else(wrong)?;
     match name.is_empty() {
         true => Err(wrong()),
         false => Ok((name.to_owned(), size)),
@@ -32,7 +36,12 @@ fn dimension(text: &str) -> Result<(String, usize), String> {
 }
 
 /// Compares a model with its rewritten bytes.
-pub(super) fn compare(model: &Model, rewritten: &[u8], folded: &Folded<'_>, checking: &Checking) -> anyhow::Result<Verification> {
+pub(super) fn compare(
+    model: &Model,
+    rewritten: &[u8],
+    folded: &Folded<'_>,
+    checking: &Checking,
+) -> anyhow::Result<Verification> {
     let mut options = VerifyOptions::default();
     options.samples = checking.samples as usize;
     options.seed = checking.seed;
@@ -40,6 +49,16 @@ pub(super) fn compare(model: &Model, rewritten: &[u8], folded: &Folded<'_>, chec
     options.compare_values.clone_from(&folded.applied.ends);
     let original = model.bytes()?;
     let directory = model.directory();
-    let found = verify(ModelBytes { bytes: &original, directory }, ModelBytes { bytes: rewritten, directory }, &options);
+    let found = verify(
+        ModelBytes {
+            bytes: &original,
+            directory,
+        },
+        ModelBytes {
+            bytes: rewritten,
+            directory,
+        },
+        &options,
+    );
     Ok(found.into())
 }

@@ -5,9 +5,12 @@ use crate::verify::{Tolerance, Verdict, Verification as Found};
 
 impl From<Found> for Verification {
     fn from(found: Found) -> Verification {
-        let (wrap, reason): (fn(Comparison) -> Verification, Option<String>) = match &found.verdict {
+        let (wrap, reason): (fn(Comparison) -> Verification, Option<String>) = match &found.verdict
+        {
             Verdict::Equivalent => (Verification::Equivalent, None),
-            Verdict::Different { counterexample } => (Verification::Different, Some(counterexample.to_string())),
+            Verdict::Different { counterexample } => {
+                (Verification::Different, Some(counterexample.to_string()))
+            }
             Verdict::Unknown { reason } => (Verification::Unknown, Some(reason.to_string())),
         };
         let outputs = found.outputs.iter().map(|output| OutputFigures {
@@ -38,7 +41,8 @@ fn tolerance(tolerance: Tolerance) -> String {
             format!("error against float64 at most {k} times the original's plus {floor} roundings")
         }
         Tolerance::Fixed { atol, rtol } => {
-            let part = |part: Option<f64>| part.map_or("by type".to_owned(), |part| format!("{part:e}"));
+            let part =
+                |part: Option<f64>| part.map_or("by type".to_owned(), |part| format!("{part:e}"));
             format!("fixed tolerance, atol {}, rtol {}", part(atol), part(rtol))
         }
     }
