@@ -7,7 +7,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use bnfold::batch_norm::{Element, Normalizer, Parameters};
+use bnfold::batch_norm::{Attributes, BatchNorm, Element, Normalizer, Parameters};
 use half::{bf16, f16};
 use ndarray::{Array, ArrayD, ArrayViewD, ArrayViewMutD, IxDyn};
 use rayon::prelude::*;
@@ -56,6 +56,9 @@ struct Contender<'a, T> {
 }
 
 fn bench<T: Element>(shape: &[usize], dtype: &str, filter: &str) {
+    if !format!("{shape:?} {dtype}").contains(filter) {
+        return;
+    }
     let channels = shape[1];
     let x: ArrayD<T> = Array::from_shape_fn(IxDyn(shape), {
         let mut state = 1u64;
@@ -68,6 +71,11 @@ fn bench<T: Element>(shape: &[usize], dtype: &str, filter: &str) {
     });
     let ones = vec![1.0f64; channels];
     let parameters = Parameters::new(&ones, &ones, &ones, &ones).expect("equal lengths");
+    let attributes = Attributes {
+        training_mode: Some(1),
+        ..Attributes::default()
+    };
+    let node = BatchNorm::new(15, &attributes, 3).expect("valid attributes");
     let normalizer = Normalizer::new(&parameters, 1e-5, true);
     let contenders = [
         Contender {
@@ -80,12 +88,23 @@ fn bench<T: Element>(shape: &[usize], dtype: &str, filter: &str) {
             passes: 2.0,
             run: Box::new(|_, y| normalizer.apply_in_place(y).expect("shapes fit")),
         },
+        Contender {
+            name: "training",
+            passes: 3.0,
+            run: Box::new(|x, y| {
+                node.train_into(x, &parameters, y).expect("shapes fit");
+            }),
+        },
+        Contender {
+            name: "training in place",
+            passes: 3.0,
+            run: Box::new(|_, y| {
+                node.train_in_place(y, &parameters).expect("shapes fit");
+            }),
+        },
     ];
     for contender in contenders {
-        let line = format!("{shape:?} {dtype} {}", contender.name);
-        if line.contains(filter) {
-            compare(&x, dtype, &contender);
-        }
+        compare(&x, dtype, &contender);
     }
 }
 

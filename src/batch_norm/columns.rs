@@ -5,9 +5,10 @@
 
 use std::marker::PhantomData;
 
-use super::element::{Element, Real};
+use super::element::Element;
 use super::moments::{Moments, merge};
-use super::simd::Work;
+use super::real::Real;
+use super::simd::{Vector, Work};
 use super::sums::{careful, combine, is_sound};
 
 /// Columns that are worked on at a time, about.
@@ -46,7 +47,7 @@ impl<T: Element, F: Real> Work for Columns<'_, T, F> {
     type Output = Moments;
 
     #[inline(always)]
-    fn run(self) -> Moments {
+    fn run(self, vector: impl Vector) -> Moments {
         let columns = self.channels * self.inner * self.side_by_side;
         let mut scratch = Scratch {
             wide: vec![F::zeroed(); BLOCK * columns],
@@ -61,7 +62,7 @@ impl<T: Element, F: Real> Work for Columns<'_, T, F> {
         let mut count = 0;
         for block in self.samples.chunks(BLOCK * self.width) {
             let more = (block.len() / self.width) as u64;
-            self.sum(block, &mut scratch);
+            self.sum(vector, block, &mut scratch);
             scratch.combine(more);
             self.repair(block, &mut scratch);
             let theirs = [scratch.mean.as_slice(), &scratch.m2];
@@ -87,14 +88,14 @@ impl<T: Element, F: Real> Columns<'_, T, F> {
     }
 
     #[inline(always)]
-    fn sum(&self, block: &[T], scratch: &mut Scratch<F>) {
+    fn sum(&self, vector: impl Vector, block: &[T], scratch: &mut Scratch<F>) {
         let columns = scratch.pivot.len();
         scratch.pivot.fill(F::zeroed());
         for (part, buffer) in self
             .parts(block, columns)
             .zip(scratch.wide.chunks_mut(columns))
         {
-            for (sum, &value) in scratch.pivot.iter_mut().zip(F::wide(part, buffer)) {
+            for (sum, &value) in scratch.pivot.iter_mut().zip(F::wide(vector, part, buffer)) {
                 *sum = *sum + value;
             }
         }

@@ -8,10 +8,11 @@ use std::marker::PhantomData;
 use ndarray::{ArrayViewD, ArrayViewMutD, Axis};
 use rayon::prelude::*;
 
-use super::element::{Element, Real};
+use super::element::Element;
 use super::geometry::Geometry;
 use super::lanes::{Across, Lanes, Within};
-use super::simd::{Work, vectorize};
+use super::real::Real;
+use super::simd::{Vector, Work, vectorize};
 
 /// The three numbers per channel.
 #[derive(Debug, Clone)]
@@ -147,18 +148,18 @@ impl<F: Real, T: Element, L: Lanes<T>> Work for Walk<'_, F, T, L> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run(self, vector: impl Vector) {
         if self.geometry.inner == 1 {
-            self.columns();
+            self.columns(vector);
         } else {
-            self.rows();
+            self.rows(vector);
         }
     }
 }
 
 impl<F: Real, T: Element, L: Lanes<T>> Walk<'_, F, T, L> {
     #[inline(always)]
-    fn rows(self) {
+    fn rows(self, vector: impl Vector) {
         let Geometry { channels, inner } = self.geometry;
         let mut lanes = self.lanes;
         let mut channel = self.start / inner % channels;
@@ -167,7 +168,7 @@ impl<F: Real, T: Element, L: Lanes<T>> Walk<'_, F, T, L> {
             let whole = length.min(lanes.len());
             let (row, rest) = lanes.split_at(whole);
             let factors = self.factors.at(channel);
-            F::map(row, |x| normalize(x, factors));
+            F::map(vector, row, |x| normalize(x, factors));
             lanes = rest;
             length = inner;
             channel = if channel + 1 == channels {
@@ -179,7 +180,7 @@ impl<F: Real, T: Element, L: Lanes<T>> Walk<'_, F, T, L> {
     }
 
     #[inline(always)]
-    fn columns(self) {
+    fn columns(self, vector: impl Vector) {
         let channels = self.geometry.channels;
         let mut lanes = self.lanes;
         let mut channel = self.start % channels;
@@ -192,7 +193,7 @@ impl<F: Real, T: Element, L: Lanes<T>> Walk<'_, F, T, L> {
                 &self.factors.factor[columns.clone()],
                 &self.factors.offset[columns],
             ];
-            F::map_with(row, factors, normalize);
+            F::map_with(vector, row, factors, normalize);
             lanes = rest;
             channel = 0;
         }

@@ -8,9 +8,10 @@ use std::marker::PhantomData;
 use rayon::prelude::*;
 
 use super::columns::{Columns, TILE};
-use super::element::{Element, Real};
+use super::element::Element;
 use super::geometry::Geometry;
 use super::moments::Moments;
+use super::real::Real;
 use super::rows::Rows;
 use super::simd::vectorize;
 

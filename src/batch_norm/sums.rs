@@ -8,7 +8,7 @@
 //! the relative error of M2 in f32 is at most `50·u`, and in practice near u.
 //! The lanes are the same on every machine.
 
-use super::element::Real;
+use super::real::Real;
 
 /// Mean and sum of squared deviations of some values.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -105,7 +105,11 @@ fn sample_mean<F: Real>(values: &[F]) -> F {
         }
         count += LANES;
     }
-    finite(total(&lanes.map(F::into)) / count as f64)
+    let mut wide = [0.0; LANES];
+    for (wide, lane) in wide.iter_mut().zip(lanes) {
+        *wide = lane.into();
+    }
+    finite(total(&wide) / count as f64)
 }
 
 #[inline(always)]
