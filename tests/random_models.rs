@@ -22,10 +22,14 @@ fn seeds() -> std::ops::Range<u64> {
 }
 
 fn options(seed: u64) -> Options {
-    let nodes = if seed % 25 == 0 { 100..=200 } else { 5..=60 };
+    let nodes = if seed.is_multiple_of(25) {
+        100..=200
+    } else {
+        5..=60
+    };
     Options {
         nodes,
-        jumps: seed % 7 == 0,
+        jumps: seed.is_multiple_of(7),
         ..Options::default()
     }
 }

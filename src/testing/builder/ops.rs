@@ -17,6 +17,20 @@ impl Value {
         self.graph.open(node)
     }
 
+    /// Before opset 7 operands of different shapes need to be told to broadcast.
+    fn arithmetic(&self, op_type: &str, other: &Value) -> Value {
+        let node = self.with(op_type, other);
+        let state = self.graph.state();
+        let differ = state.fact(self.id).shape != state.fact(other.id).shape;
+        let told = state.opset < 7 && differ;
+        drop(state);
+        if told {
+            node.attr("broadcast", 1)
+        } else {
+            node
+        }
+    }
+
     fn with(&self, op_type: &str, other: impl Borrow<Value>) -> Value {
         self.graph.op(op_type, &[self, other.borrow()])
     }
@@ -160,22 +174,22 @@ impl Value {
 
     /// Add.
     pub fn add(&self, other: impl Borrow<Value>) -> Value {
-        self.with("Add", other)
+        self.arithmetic("Add", other.borrow())
     }
 
     /// Sub.
     pub fn sub(&self, other: impl Borrow<Value>) -> Value {
-        self.with("Sub", other)
+        self.arithmetic("Sub", other.borrow())
     }
 
     /// Mul.
     pub fn mul(&self, other: impl Borrow<Value>) -> Value {
-        self.with("Mul", other)
+        self.arithmetic("Mul", other.borrow())
     }
 
     /// Div.
     pub fn div(&self, other: impl Borrow<Value>) -> Value {
-        self.with("Div", other)
+        self.arithmetic("Div", other.borrow())
     }
 
     /// Concat of this value and others.

@@ -224,6 +224,12 @@ impl<'a> Generator<'a> {
             .expect("something to pick from")
     }
 
+    /// Any `auto_pad` that settles the pads by itself.
+    pub(super) fn auto_pad(&mut self) -> &'static str {
+        let modes = ["SAME_UPPER", "SAME_LOWER", "VALID"];
+        modes[self.random_below(modes.len())]
+    }
+
     pub(super) fn chance(&mut self, share: f64) -> bool {
         self.random.random_bool(share)
     }

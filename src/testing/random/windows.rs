@@ -22,7 +22,7 @@ fn windowed(generator: &mut Generator<'_>, x: &Live, op_type: &str) -> Option<Va
     let mut value = x.value.op(op_type).kernel(vec![kernel; rank]);
     value = value.strides(vec![1 + generator.random_below(2) as i64; rank]);
     Some(match generator.random_below(4) {
-        0 => value.auto_pad(*generator.pick(&["SAME_UPPER", "SAME_LOWER", "VALID"])),
+        0 => value.auto_pad(generator.auto_pad()),
         1 => value.pads(vec![1; 2 * rank]),
         _ => value,
     })
