@@ -7,7 +7,7 @@
 //! out.
 
 use super::activation::sigmoid;
-use super::axes::extent;
+use super::axes::{count, extent};
 use super::call::{Call, Operator, require};
 use super::layout::transposed;
 use crate::testing::Tensor;
@@ -47,18 +47,19 @@ fn recurrent(call: &Call<'_>) -> Result<Vec<Tensor>, String> {
     let hidden = hidden_size(call)?;
     let directions = directions(call)?;
     let lengths = lengths(call, length, batch)?;
+    let states = vec![directions.len(), batch, hidden];
     let initial = |index: usize| match call.optional(index) {
         Some(state) => layout(state),
-        None => Ok(Tensor::doubles(
-            &[directions.len(), batch, hidden],
-            vec![0.0; directions.len() * batch * hidden],
-        )),
+        None => Ok(Tensor {
+            dtype: x.dtype,
+            shape: states.clone(),
+            data: vec![0.0; count(&states)],
+        }),
     };
     let (mut h, mut c) = (initial(5)?, initial(6)?);
-    require(
-        h.shape == [directions.len(), batch, hidden] && h.shape == c.shape,
-        || format!("initial states {:?} and {:?}", h.shape, c.shape),
-    )?;
+    require(h.shape == states && c.shape == states, || {
+        format!("initial states {:?} and {:?}", h.shape, c.shape)
+    })?;
     let mut y = vec![0.0; length * directions.len() * batch * hidden];
     for (direction, &backwards) in directions.iter().enumerate() {
         let cell = Cell::new(call, direction, directions.len(), inputs, hidden)?;
@@ -91,11 +92,7 @@ fn recurrent(call: &Call<'_>) -> Result<Vec<Tensor>, String> {
     } else {
         y
     };
-    let of_type = |tensor: Tensor| Tensor {
-        dtype: x.dtype,
-        ..tensor
-    };
-    Ok(vec![y, of_type(layout(&h)?), of_type(layout(&c)?)])
+    Ok(vec![y, layout(&h)?, layout(&c)?])
 }
 
 fn hidden_size(call: &Call<'_>) -> Result<usize, String> {
