@@ -20,7 +20,11 @@ impl Affine {
     /// # Panics
     /// If the ranks differ.
     pub fn new(scale: ArrayD<f64>, shift: ArrayD<f64>) -> Affine {
-        assert_eq!(scale.ndim(), shift.ndim(), "scale and shift have the value's rank");
+        assert_eq!(
+            scale.ndim(),
+            shift.ndim(),
+            "scale and shift have the value's rank"
+        );
         Affine {
             scale: compacted(scale),
             shift: compacted(shift),
@@ -99,12 +103,16 @@ impl Affine {
 
     /// The axes along which the affine is not the same everywhere.
     pub fn varying_axes(&self) -> Vec<usize> {
-        (0..self.rank()).filter(|&axis| self.extent(axis) > 1).collect()
+        (0..self.rank())
+            .filter(|&axis| self.extent(axis) > 1)
+            .collect()
     }
 
     /// The extent along an axis: 1 where the affine does not vary.
     pub fn extent(&self, axis: usize) -> usize {
-        self.scale.len_of(Axis(axis)).max(self.shift.len_of(Axis(axis)))
+        self.scale
+            .len_of(Axis(axis))
+            .max(self.shift.len_of(Axis(axis)))
     }
 
     /// First this affine, then `next`: `s₂·(s₁·x + t₁) + t₂`.
@@ -148,19 +156,30 @@ impl Affine {
     pub fn sliced(&self, axis: usize, start: usize, end: usize) -> Affine {
         self.map(|array| match array.len_of(Axis(axis)) {
             1 => array.clone(),
-            _ => array.slice_axis(Axis(axis), Slice::from(start..end)).to_owned(),
+            _ => array
+                .slice_axis(Axis(axis), Slice::from(start..end))
+                .to_owned(),
         })
     }
 
     /// Values joined along an axis, each with its extent there.
     pub fn concatenated(axis: usize, parts: &[(Affine, usize)]) -> Affine {
-        if parts.iter().all(|(part, _)| *part == parts[0].0 && part.extent(axis) == 1) {
+        if parts
+            .iter()
+            .all(|(part, _)| *part == parts[0].0 && part.extent(axis) == 1)
+        {
             return parts[0].0.clone();
         }
         let join = |pick: fn(&Affine) -> &ArrayD<f64>| {
-            let shape = parts.iter().fold(vec![1; parts[0].0.rank()], |shape, (part, _)| {
-                shape.iter().zip(pick(part).shape()).map(|(a, b)| *a.max(b)).collect()
-            });
+            let shape = parts
+                .iter()
+                .fold(vec![1; parts[0].0.rank()], |shape, (part, _)| {
+                    shape
+                        .iter()
+                        .zip(pick(part).shape())
+                        .map(|(a, b)| *a.max(b))
+                        .collect()
+                });
             let full: Vec<ArrayD<f64>> = parts
                 .iter()
                 .map(|(part, extent)| {
@@ -177,7 +196,9 @@ impl Affine {
 
     /// The affine applied to an array it broadcasts against; the result has the larger shape.
     pub fn apply(&self, x: &ArrayD<f64>) -> ArrayD<f64> {
-        zip(&zip(x, &self.scale, |x, s| x * s), &self.shift, |x, t| x + t)
+        zip(&zip(x, &self.scale, |x, s| x * s), &self.shift, |x, t| {
+            x + t
+        })
     }
 }
 
@@ -195,7 +216,12 @@ pub fn vector(rank: usize, axis: usize, elements: Vec<f64>) -> ArrayD<f64> {
 
 /// `f` over two arrays of one rank that broadcast against each other.
 pub fn zip(a: &ArrayD<f64>, b: &ArrayD<f64>, f: impl Fn(f64, f64) -> f64) -> ArrayD<f64> {
-    let shape: Vec<usize> = a.shape().iter().zip(b.shape()).map(|(a, b)| *a.max(b)).collect();
+    let shape: Vec<usize> = a
+        .shape()
+        .iter()
+        .zip(b.shape())
+        .map(|(a, b)| *a.max(b))
+        .collect();
     let mut result = broadcast(a, &shape).to_owned();
     result.zip_mut_with(&broadcast(b, &shape), |x, &y| *x = f(*x, y));
     result
@@ -213,7 +239,11 @@ pub fn compacted(mut array: ArrayD<f64>) -> ArrayD<f64> {
     for axis in 0..array.ndim() {
         if array.len_of(Axis(axis)) > 1 {
             let first = array.index_axis(Axis(axis), 0);
-            let same = |lane: ArrayViewD<'_, f64>| lane.iter().zip(&first).all(|(a, b)| a.to_bits() == b.to_bits());
+            let same = |lane: ArrayViewD<'_, f64>| {
+                lane.iter()
+                    .zip(&first)
+                    .all(|(a, b)| a.to_bits() == b.to_bits())
+            };
             if array.axis_iter(Axis(axis)).all(same) {
                 array = array.slice_axis(Axis(axis), Slice::from(0..1)).to_owned();
             }
@@ -232,14 +262,19 @@ mod tests {
     }
 
     fn value() -> ArrayD<f64> {
-        ArrayD::from_shape_fn(IxDyn(&[2, 3, 2]), |i| (i[0] * 6 + i[1] * 2 + i[2]) as f64 - 4.0)
+        ArrayD::from_shape_fn(IxDyn(&[2, 3, 2]), |i| {
+            (i[0] * 6 + i[1] * 2 + i[2]) as f64 - 4.0
+        })
     }
 
     #[test]
     fn composition_applies_one_after_the_other() {
         let first = affine(1, vec![1.0, -2.0, 3.0], vec![0.5, 0.0, 1.0]);
         let next = affine(2, vec![4.0, 0.25], vec![1.0, -1.0]);
-        assert_eq!(first.then(&next).apply(&value()), next.apply(&first.apply(&value())));
+        assert_eq!(
+            first.then(&next).apply(&value()),
+            next.apply(&first.apply(&value()))
+        );
     }
 
     #[test]
@@ -247,7 +282,10 @@ mod tests {
         let affine = affine(1, vec![1.0, -2.0, 4.0], vec![0.5, 0.0, 1.0]);
         let inverse = affine.inverse().expect("no scale is zero");
         assert_eq!(inverse.apply(&affine.apply(&value())), value());
-        assert_eq!(Affine::along(1, 0, vec![1.0, 0.0], vec![0.0, 0.0]).inverse(), None);
+        assert_eq!(
+            Affine::along(1, 0, vec![1.0, 0.0], vec![0.0, 0.0]).inverse(),
+            None
+        );
     }
 
     #[test]
@@ -255,7 +293,10 @@ mod tests {
         let affine = affine(1, vec![1.0, 2.0, 3.0], vec![3.0, 2.0, 1.0]);
         let permuted = affine.permuted(&[2, 0, 1]);
         let transposed = value().permuted_axes(IxDyn(&[2, 0, 1]));
-        assert_eq!(permuted.apply(&transposed), affine.apply(&value()).permuted_axes(IxDyn(&[2, 0, 1])));
+        assert_eq!(
+            permuted.apply(&transposed),
+            affine.apply(&value()).permuted_axes(IxDyn(&[2, 0, 1]))
+        );
     }
 
     #[test]
@@ -270,7 +311,10 @@ mod tests {
     #[test]
     fn equal_parts_concatenate_without_growing() {
         let a = affine(2, vec![5.0, 6.0], vec![0.0, 0.0]);
-        assert_eq!(Affine::concatenated(1, &[(a.clone(), 7), (a.clone(), 9)]), a);
+        assert_eq!(
+            Affine::concatenated(1, &[(a.clone(), 7), (a.clone(), 9)]),
+            a
+        );
     }
 
     #[test]

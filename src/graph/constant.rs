@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use ndarray::{ArrayD, IxDyn};
 
-use super::{Graph, Made, NodeId, Origin, ValueId};
+use super::{Graph, Made, NodeId, Origin, Reading, ValueId};
 use crate::onnx::extract::Extract;
 use crate::onnx::model::{AttributeValue, TensorView};
 
@@ -64,10 +64,20 @@ pub enum NotConstant {
 /// Constants evaluated so far, and what evaluates them.
 #[derive(Default)]
 pub(crate) struct Cache {
-    pub(super) evaluate: Option<Evaluate>,
-    pub(super) freeze_inputs: bool,
+    evaluate: Option<Evaluate>,
+    freeze_inputs: bool,
     computed: RefCell<HashMap<ValueId, Result<Rc<Computed>, NotConstant>>>,
     stored: RefCell<HashMap<ValueId, Rc<ArrayD<f64>>>>,
+}
+
+impl Cache {
+    pub(super) fn new(reading: Reading) -> Cache {
+        Cache {
+            evaluate: reading.evaluate,
+            freeze_inputs: reading.freeze_inputs,
+            ..Default::default()
+        }
+    }
 }
 
 impl fmt::Debug for Cache {
@@ -86,10 +96,14 @@ impl<'m> Graph<'m> {
     /// Why the value is no constant.
     pub fn constant(&self, value: ValueId) -> Result<Constant<'m>, NotConstant> {
         match &self.value(value).origin {
-            Origin::Initializer { overridable: true, .. } if !self.constants.freeze_inputs => Err(NotConstant::Overridable),
+            Origin::Initializer {
+                overridable: true, ..
+            } if !self.constants.freeze_inputs => Err(NotConstant::Overridable),
             Origin::Initializer { tensor, .. } => Ok(Constant::Stored(tensor)),
             Origin::Made(made) => Ok(Constant::Made(Rc::clone(made))),
-            Origin::Sparse => Err(NotConstant::Unevaluated("it is a sparse initializer".to_owned())),
+            Origin::Sparse => Err(NotConstant::Unevaluated(
+                "it is a sparse initializer".to_owned(),
+            )),
             Origin::Node(node, 0) => self.node_constant(value, *node),
             Origin::Node(..) | Origin::Input | Origin::Undefined => Err(NotConstant::Variable),
         }
@@ -107,23 +121,37 @@ impl<'m> Graph<'m> {
             Constant::Made(made) => return Ok(Rc::new(made.elements.clone())),
             Constant::Stored(tensor) => {
                 let elements = self.model.read_f64(tensor);
-                (tensor.dims.clone(), elements.map_err(|error| NotConstant::Unevaluated(error.to_string()))?)
+                (
+                    tensor.dims.clone(),
+                    elements.map_err(|error| NotConstant::Unevaluated(error.to_string()))?,
+                )
             }
             Constant::Computed(computed) => match &computed.elements {
                 Elements::Floats(elements) => (computed.dims.clone(), elements.clone()),
-                Elements::Integers(_) => return Err(NotConstant::Unevaluated("it holds integers".to_owned())),
+                Elements::Integers(_) => {
+                    return Err(NotConstant::Unevaluated("it holds integers".to_owned()));
+                }
             },
         };
         let array = ArrayD::from_shape_vec(IxDyn(&dims), elements);
         let array = Rc::new(array.map_err(|error| NotConstant::Unevaluated(error.to_string()))?);
-        self.constants.stored.borrow_mut().insert(value, Rc::clone(&array));
+        self.constants
+            .stored
+            .borrow_mut()
+            .insert(value, Rc::clone(&array));
         Ok(array)
     }
 
     /// An integer constant's elements: stored, or computed from static shapes. The engine is not asked.
     pub fn integers(&self, value: ValueId) -> Option<Vec<i64>> {
         if let Some(extents) = self.contents.get(&value) {
-            return extents.iter().map(|dim| dim.known().map(|extent| i64::try_from(extent).unwrap_or(-1))).collect();
+            return extents
+                .iter()
+                .map(|dim| {
+                    dim.known()
+                        .map(|extent| i64::try_from(extent).unwrap_or(-1))
+                })
+                .collect();
         }
         let node = match self.value(value).origin {
             Origin::Initializer { .. } => None,
@@ -131,8 +159,16 @@ impl<'m> Graph<'m> {
             _ => return None,
         };
         match (self.constant(value).ok()?, inline(node)) {
-            (Constant::Stored(tensor), _) if is_integer(tensor.data_type) => self.model.read_i64(tensor).ok(),
-            (_, Some(Computed { elements: Elements::Integers(elements), .. })) => Some(elements),
+            (Constant::Stored(tensor), _) if is_integer(tensor.data_type) => {
+                self.model.read_i64(tensor).ok()
+            }
+            (
+                _,
+                Some(Computed {
+                    elements: Elements::Integers(elements),
+                    ..
+                }),
+            ) => Some(elements),
             _ => None,
         }
     }
@@ -154,7 +190,11 @@ impl<'m> Graph<'m> {
         match &self.value(value).origin {
             Origin::Initializer { overridable, .. } => !overridable || self.constants.freeze_inputs,
             Origin::Made(_) | Origin::Sparse => true,
-            Origin::Node(..) => self.constant.get(value.0 as usize).copied().unwrap_or(false),
+            Origin::Node(..) => self
+                .constant
+                .get(value.0 as usize)
+                .copied()
+                .unwrap_or(false),
             Origin::Input | Origin::Undefined => false,
         }
     }
@@ -165,13 +205,28 @@ impl<'m> Graph<'m> {
         let is_constant = match &*node.op {
             "Constant" => true,
             "Shape" | "Size" => {
-                let shape = node.inputs.first().copied().flatten().and_then(|input| self.shape(input));
+                let shape = node
+                    .inputs
+                    .first()
+                    .copied()
+                    .flatten()
+                    .and_then(|input| self.shape(input));
                 shape.is_some_and(|shape| shape.numbers().is_some())
+            }
+            // Only the type of the second input counts (CastLike-15).
+            "CastLike" => {
+                let of = |slot: usize| node.inputs.get(slot).copied().flatten();
+                of(0).is_some_and(|input| self.is_constant(input))
+                    && of(1).is_some_and(|like| self.value(like).data_type != 0)
             }
             op => {
                 !node.inputs.is_empty()
                     && is_deterministic(op)
-                    && node.inputs.iter().flatten().all(|&input| self.is_constant(input))
+                    && node
+                        .inputs
+                        .iter()
+                        .flatten()
+                        .all(|&input| self.is_constant(input))
             }
         };
         if is_constant {
@@ -198,18 +253,33 @@ impl<'m> Graph<'m> {
         if let Some(known) = self.constants.computed.borrow().get(&value) {
             return known.clone().map(Constant::Computed);
         }
-        let computed = match inline(self.node(node).view.filter(|_| &*self.node(node).op == "Constant")) {
+        let computed = match inline(
+            self.node(node)
+                .view
+                .filter(|_| &*self.node(node).op == "Constant"),
+        ) {
             Some(inline) => Ok(Rc::new(inline)),
             None => self.compute(value).map(Rc::new),
         };
-        self.constants.computed.borrow_mut().insert(value, computed.clone());
+        self.constants
+            .computed
+            .borrow_mut()
+            .insert(value, computed.clone());
         computed.map(Constant::Computed)
     }
 
     /// The tensor in a Constant node's `value`.
     pub(crate) fn constant_tensor(&self, node: NodeId) -> Option<&'m TensorView> {
-        let view = self.node(node).view.filter(|_| &*self.node(node).op == "Constant")?;
-        match &view.attributes.iter().find(|attribute| attribute.name == *"value")?.value {
+        let view = self
+            .node(node)
+            .view
+            .filter(|_| &*self.node(node).op == "Constant")?;
+        match &view
+            .attributes
+            .iter()
+            .find(|attribute| attribute.name == *"value")?
+            .value
+        {
             AttributeValue::Tensor(tensor) => Some(tensor),
             _ => None,
         }
@@ -223,20 +293,30 @@ impl<'m> Graph<'m> {
     }
 
     pub(super) fn constant_data_type(&self, node: NodeId) -> i32 {
-        let attributes = self.node(node).view.map_or(&[][..], |view| &view.attributes);
-        let tensor = attributes.iter().find_map(|attribute| match &attribute.value {
-            AttributeValue::Tensor(tensor) => Some(tensor.data_type),
-            _ => None,
-        });
+        let attributes = self
+            .node(node)
+            .view
+            .map_or(&[][..], |view| &view.attributes);
+        let tensor = attributes
+            .iter()
+            .find_map(|attribute| match &attribute.value {
+                AttributeValue::Tensor(tensor) => Some(tensor.data_type),
+                _ => None,
+            });
         // ConstantOfShape without a value gives float zeros (ConstantOfShape-9).
         tensor.unwrap_or_else(|| inline(self.node(node).view).map_or(1, |inline| inline.data_type))
     }
 
     fn compute(&self, value: ValueId) -> Result<Computed, NotConstant> {
         let unevaluated = |reason: &str| NotConstant::Unevaluated(reason.to_owned());
-        let evaluate = self.constants.evaluate.ok_or_else(|| unevaluated("bnfold was built without an engine"))?;
+        let evaluate = self
+            .constants
+            .evaluate
+            .ok_or_else(|| unevaluated("bnfold was built without an engine"))?;
         if let Some(dims) = self.shape(value).and_then(|shape| shape.numbers()) {
-            let elements = dims.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent));
+            let elements = dims
+                .iter()
+                .try_fold(1usize, |product, &extent| product.checked_mul(extent));
             if elements.is_none_or(|elements| elements > LARGEST_COMPUTED) {
                 return Err(unevaluated("it is too large to compute"));
             }
@@ -247,7 +327,10 @@ impl<'m> Graph<'m> {
 
     /// The model that computes one constant.
     fn extract(&self, value: ValueId) -> Result<Vec<u8>, String> {
-        let mut extract = Extract::new(self.model, self.scopes[self.value(value).scope.0 as usize].opsets);
+        let mut extract = Extract::new(
+            self.model,
+            self.scopes[self.value(value).scope.0 as usize].opsets,
+        );
         let (mut nodes, mut seen, mut open) = (Vec::new(), HashSet::new(), vec![value]);
         while let Some(value) = open.pop() {
             if !seen.insert(value) {
@@ -255,9 +338,18 @@ impl<'m> Graph<'m> {
             }
             let name = &self.value(value).name;
             match &self.value(value).origin {
-                Origin::Initializer { tensor, .. } => extract.tensor(name, tensor).map_err(|error| error.to_string())?,
+                Origin::Initializer { tensor, .. } => extract
+                    .tensor(name, tensor)
+                    .map_err(|error| error.to_string())?,
                 Origin::Node(node, _) => match &*self.node(*node).op {
                     "Shape" | "Size" => extract.integers(name, self.static_extents(*node)?),
+                    "CastLike" => {
+                        nodes.push(*node);
+                        open.extend(self.input(*node, 0));
+                        if let Some(like) = self.input(*node, 1).filter(|like| seen.insert(*like)) {
+                            extract.placeholder(&self.value(like).name, self.value(like).data_type);
+                        }
+                    }
                     _ => {
                         nodes.push(*node);
                         open.extend(self.node(*node).inputs.iter().flatten());
@@ -269,7 +361,10 @@ impl<'m> Graph<'m> {
         nodes.sort_unstable();
         nodes.dedup();
         for node in nodes {
-            let view = self.node(node).view.ok_or("it depends on a node that a fold made")?;
+            let view = self
+                .node(node)
+                .view
+                .ok_or("it depends on a node that a fold made")?;
             extract.node(view).map_err(|error| error.to_string())?;
         }
         Ok(extract.finish(&self.value(value).name))
@@ -277,13 +372,30 @@ impl<'m> Graph<'m> {
 
     fn static_extents(&self, node: NodeId) -> Result<(Vec<i64>, bool), String> {
         let unknown = || "a shape is not static".to_owned();
-        let shape = self.input(node, 0).and_then(|input| self.shape(input)).ok_or_else(unknown)?;
-        let dims: Vec<i64> = shape.numbers().ok_or_else(unknown)?.iter().map(|&extent| extent as i64).collect();
+        let shape = self
+            .input(node, 0)
+            .and_then(|input| self.shape(input))
+            .ok_or_else(unknown)?;
+        let dims: Vec<i64> = shape
+            .numbers()
+            .ok_or_else(unknown)?
+            .iter()
+            .map(|&extent| extent as i64)
+            .collect();
         if &*self.node(node).op == "Size" {
             return Ok((vec![dims.iter().product()], true));
         }
-        let output = self.output(node, 0).and_then(|output| self.contents.get(&output)).ok_or_else(unknown)?;
-        Ok((output.iter().map(|dim| dim.known().unwrap_or(0) as i64).collect(), false))
+        let output = self
+            .output(node, 0)
+            .and_then(|output| self.contents.get(&output))
+            .ok_or_else(unknown)?;
+        Ok((
+            output
+                .iter()
+                .map(|dim| dim.known().unwrap_or(0) as i64)
+                .collect(),
+            false,
+        ))
     }
 }
 
@@ -316,8 +428,17 @@ pub fn is_integer(data_type: i32) -> bool {
 
 fn is_deterministic(op: &str) -> bool {
     const RANDOM_OR_CONTROL: [&str; 11] = [
-        "", "If", "Loop", "Scan", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial",
-        "Bernoulli", "Dropout",
+        "",
+        "If",
+        "Loop",
+        "Scan",
+        "RandomNormal",
+        "RandomNormalLike",
+        "RandomUniform",
+        "RandomUniformLike",
+        "Multinomial",
+        "Bernoulli",
+        "Dropout",
     ];
     !RANDOM_OR_CONTROL.contains(&op) && !op.starts_with("Sequence")
 }

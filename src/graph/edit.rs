@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use ndarray::ArrayD;
 
-use super::shape::infer;
+use super::shape::infer_node;
 use super::{Graph, Made, Node, NodeId, Origin, Pending, Value, ValueId};
 use crate::affine::{Affine, vector, zip};
 use crate::onnx::model::Name;
@@ -68,12 +68,10 @@ pub enum Effect {
         /// Broadcasts against the node's output.
         shift: ArrayD<f64>,
     },
-    /// A MatMul of rank 2 becomes a Gemm with this bias.
+    /// A MatMul of rank 2 becomes a Gemm, which can have a bias.
     BecomeGemm {
         /// The MatMul.
         node: NodeId,
-        /// One element per column.
-        bias: Vec<f64>,
     },
     /// A node becomes the Add of a constant to its first input.
     BecomeAdd {
@@ -100,11 +98,15 @@ impl<'m> Graph<'m> {
             Effect::AbsorbOutput { node, affine } => self.pending(*node).absorb_output(affine),
             Effect::AbsorbInput { node, affine } => self.pending(*node).absorb_input(affine),
             Effect::Tap { node, scale } => self.pending(*node).tap(scale),
-            Effect::SetConstant { node, slot, elements } => self.set_constant(*node, *slot, elements),
+            Effect::SetConstant {
+                node,
+                slot,
+                elements,
+            } => self.set_constant(*node, *slot, elements),
             Effect::Remove { node, slot, keep } => self.remove(*node, *slot, *keep),
             Effect::RemoveOperand { node, slot } => self.remove_operand(*node, *slot),
             Effect::InsertAdd { node, shift } => self.insert_add(*node, shift),
-            Effect::BecomeGemm { node, bias } => self.become_gemm(*node, bias),
+            Effect::BecomeGemm { node } => self.node_mut(*node).op = Rc::from("Gemm"),
             Effect::BecomeAdd { node, shift } => self.become_add(*node, shift),
         }
     }
@@ -115,18 +117,26 @@ impl<'m> Graph<'m> {
 
     fn set_constant(&mut self, node: NodeId, slot: usize, elements: &ArrayD<f64>) {
         let old = self.input(node, slot);
-        let stem = old.map_or_else(|| Name::from("constant"), |old| self.value(old).name.clone());
+        let stem = old.map_or_else(
+            || Name::from("constant"),
+            |old| self.value(old).name.clone(),
+        );
         let data_type = old.map_or(1, |old| self.value(old).data_type);
         let made = self.make(node, elements.clone(), stem, data_type);
         if let Some(old) = old {
-            self.value_mut(old).consumers.retain(|&consumer| consumer != (node, slot));
+            self.value_mut(old)
+                .consumers
+                .retain(|&consumer| consumer != (node, slot));
         }
         self.connect(made, node, slot);
     }
 
     fn make(&mut self, node: NodeId, elements: ArrayD<f64>, stem: Name, data_type: i32) -> ValueId {
         let shape = super::Shape::known(elements.shape());
-        let made = Rc::new(Made { elements, stem: stem.clone() });
+        let made = Rc::new(Made {
+            elements,
+            stem: stem.clone(),
+        });
         self.push_value(Value {
             name: stem,
             scope: self.node(node).scope,
@@ -156,7 +166,9 @@ impl<'m> Graph<'m> {
     /// Takes a node out of its inputs' consumers.
     fn detach(&mut self, node: NodeId) {
         for input in self.node(node).inputs.clone().into_iter().flatten() {
-            self.value_mut(input).consumers.retain(|&(consumer, _)| consumer != node);
+            self.value_mut(input)
+                .consumers
+                .retain(|&(consumer, _)| consumer != node);
         }
         let node = self.node_mut(node);
         node.inputs.clear();
@@ -188,9 +200,13 @@ impl<'m> Graph<'m> {
     /// A sum of one operand is that operand, under the sum's name.
     fn remove_operand(&mut self, node: NodeId, slot: usize) {
         if let Some(operand) = self.node_mut(node).inputs[slot].take() {
-            self.value_mut(operand).consumers.retain(|&consumer| consumer != (node, slot));
+            self.value_mut(operand)
+                .consumers
+                .retain(|&consumer| consumer != (node, slot));
         }
-        let left: Vec<usize> = (0..self.node(node).inputs.len()).filter(|&slot| self.input(node, slot).is_some()).collect();
+        let left: Vec<usize> = (0..self.node(node).inputs.len())
+            .filter(|&slot| self.input(node, slot).is_some())
+            .collect();
         if let [slot] = left[..] {
             self.remove(node, slot, Keep::Output);
         }
@@ -201,7 +217,12 @@ impl<'m> Graph<'m> {
             unreachable!("a linear node has an output");
         };
         let old = self.value(output);
-        let (scope, data_type, shape, stem) = (old.scope, old.data_type, old.shape.clone(), old.name.clone());
+        let (scope, data_type, shape, stem) = (
+            old.scope,
+            old.data_type,
+            old.shape.clone(),
+            old.name.clone(),
+        );
         let inner = self.push_value(Value {
             name: stem.clone(),
             scope,
@@ -232,19 +253,15 @@ impl<'m> Graph<'m> {
         self.connect(made, add, 1);
     }
 
-    fn become_gemm(&mut self, node: NodeId, bias: &[f64]) {
-        let data_type = self.output(node, 0).map_or(1, |output| self.value(output).data_type);
-        let stem = self.output(node, 0).map_or_else(|| Name::from("bias"), |output| self.value(output).name.clone());
-        self.node_mut(node).op = Rc::from("Gemm");
-        let made = self.make(node, vector(1, 0, bias.to_vec()), stem, data_type);
-        self.connect(made, node, 2);
-    }
-
     fn become_add(&mut self, node: NodeId, shift: &ArrayD<f64>) {
         let Some(input) = self.input(node, 0) else {
             unreachable!("a node that becomes an Add has an input");
         };
-        let (outputs, data_type, stem) = (self.node(node).outputs.clone(), self.value(input).data_type, self.value(input).name.clone());
+        let (outputs, data_type, stem) = (
+            self.node(node).outputs.clone(),
+            self.value(input).data_type,
+            self.value(input).name.clone(),
+        );
         self.detach(node);
         self.node_mut(node).alive = true;
         self.node_mut(node).op = Rc::from("Add");
@@ -252,14 +269,17 @@ impl<'m> Graph<'m> {
         self.connect(input, node, 0);
         let made = self.make(node, shift.clone(), stem, data_type);
         self.connect(made, node, 1);
-        infer::node(self, node);
+        infer_node(self, node);
     }
 }
 
 impl Pending {
     fn absorb_input(&mut self, affine: &Affine) {
         if let Some(taps) = &mut self.taps {
-            let (scale, shift) = (channels(affine.scale(), taps.len()), channels(affine.shift(), taps.len()));
+            let (scale, shift) = (
+                channels(affine.scale(), taps.len()),
+                channels(affine.shift(), taps.len()),
+            );
             let left = taps.iter().zip(&shift).map(|(tap, t)| tap * t).collect();
             let left = vector(affine.rank(), 1, left);
             self.residual = Some(match &self.residual {

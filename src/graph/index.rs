@@ -3,9 +3,12 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::{Graph, Node, NodeId, Origin, Scope, ScopeId, ScopeKind, Value, ValueId, constant, shape};
+use super::{
+    Graph, Node, NodeId, Origin, Scope, ScopeId, ScopeKind, Value, ValueId, constant, shape,
+};
 use crate::onnx::model::{
-    AnnotationView, AttributeValue, GraphView, Model, Name, NodeView, OperatorSet, SparseView, TensorView, ValueInfoView,
+    AnnotationView, AttributeValue, GraphView, Model, Name, NodeView, OperatorSet, SparseView,
+    TensorView, ValueInfoView,
 };
 
 /// A model whose nodes and values do not fit together.
@@ -21,7 +24,9 @@ pub enum GraphError {
         scope: String,
     },
     /// A node reads what nothing defines.
-    #[error("node {node} reads {value}, which nothing defines; the model is incomplete, export it again")]
+    #[error(
+        "node {node} reads {value}, which nothing defines; the model is incomplete, export it again"
+    )]
     Undefined {
         /// The value.
         value: String,
@@ -40,7 +45,9 @@ pub enum GraphError {
         node: String,
     },
     /// A node lacks a required input.
-    #[error("node {node}: {op} needs at least {needed} inputs and has {found}; export the model again")]
+    #[error(
+        "node {node}: {op} needs at least {needed} inputs and has {found}; export the model again"
+    )]
     TooFewInputs {
         /// The node.
         node: String,
@@ -82,13 +89,12 @@ impl<'m> Graph<'m> {
             symbols: shape::Symbols::default(),
             contents: HashMap::new(),
             constant: Vec::new(),
-            constants: Rc::new(constant::Cache {
-                evaluate: reading.evaluate,
-                freeze_inputs: reading.freeze_inputs,
-                ..Default::default()
-            }),
+            constants: Rc::new(constant::Cache::new(reading)),
         };
-        let mut index = Index { graph, names: Vec::new() };
+        let mut index = Index {
+            graph,
+            names: Vec::new(),
+        };
         index.main()?;
         for function in 0..model.functions.len() {
             index.function(function)?;
@@ -126,9 +132,18 @@ impl<'m> Index<'m> {
             }
         }
         self.nodes(scope, &view.nodes)?;
-        let outputs: Vec<Name> = view.outputs.iter().map(|output| output.name.clone()).collect();
+        let outputs: Vec<Name> = view
+            .outputs
+            .iter()
+            .map(|output| output.name.clone())
+            .collect();
         self.outputs(scope, &outputs)?;
-        for info in view.inputs.iter().chain(&view.outputs).chain(&view.value_info) {
+        for info in view
+            .inputs
+            .iter()
+            .chain(&view.outputs)
+            .chain(&view.value_info)
+        {
             self.declare(scope, info);
         }
         self.annotations(scope, &view.annotations);
@@ -149,7 +164,12 @@ impl<'m> Index<'m> {
         Ok(())
     }
 
-    fn open(&mut self, kind: ScopeKind, parent: Option<ScopeId>, opsets: &'m [OperatorSet]) -> ScopeId {
+    fn open(
+        &mut self,
+        kind: ScopeKind,
+        parent: Option<ScopeId>,
+        opsets: &'m [OperatorSet],
+    ) -> ScopeId {
         let id = ScopeId(self.graph.scopes.len() as u32);
         self.graph.scopes.push(Scope {
             kind,
@@ -170,7 +190,14 @@ impl<'m> Index<'m> {
         };
         for tensor in &view.initializers {
             let overridable = inputs.contains(&tensor.name);
-            let id = self.define(scope, &tensor.name, Origin::Initializer { tensor, overridable })?;
+            let id = self.define(
+                scope,
+                &tensor.name,
+                Origin::Initializer {
+                    tensor,
+                    overridable,
+                },
+            )?;
             self.describe(id, tensor);
         }
         for SparseView { name, .. } in &view.sparse_initializers {
@@ -196,7 +223,12 @@ impl<'m> Index<'m> {
         let id = NodeId(self.graph.nodes.len() as u32);
         let op = self.standard_op(view);
         if let Some(needed) = required_inputs(&op)
-            && view.inputs.iter().take_while(|name| !name.is_empty()).count() < needed
+            && view
+                .inputs
+                .iter()
+                .take_while(|name| !name.is_empty())
+                .count()
+                < needed
         {
             return Err(GraphError::TooFewInputs {
                 node: label(view),
@@ -236,7 +268,12 @@ impl<'m> Index<'m> {
         Ok(())
     }
 
-    fn bodies(&mut self, scope: ScopeId, node: NodeId, view: &'m NodeView) -> Result<(), GraphError> {
+    fn bodies(
+        &mut self,
+        scope: ScopeId,
+        node: NodeId,
+        view: &'m NodeView,
+    ) -> Result<(), GraphError> {
         let opsets = self.graph.scopes[scope.0 as usize].opsets;
         for attribute in &view.attributes {
             let graphs = match &attribute.value {
@@ -254,16 +291,29 @@ impl<'m> Index<'m> {
     /// A model-local function may take the place of a standard operator.
     fn standard_op(&self, view: &NodeView) -> Rc<str> {
         let functions = &self.graph.model.functions;
-        let is_function = functions.iter().any(|f| f.domain == view.domain && f.name == view.op_type);
-        match (view.domain.is_empty() && !is_function, std::str::from_utf8(view.op_type.as_bytes())) {
+        let is_function = functions
+            .iter()
+            .any(|f| f.domain == view.domain && f.name == view.op_type);
+        match (
+            view.domain.is_empty() && !is_function,
+            std::str::from_utf8(view.op_type.as_bytes()),
+        ) {
             (true, Ok(op)) => Rc::from(op),
             _ => Rc::from(""),
         }
     }
 
-    fn define(&mut self, scope: ScopeId, name: &Name, origin: Origin<'m>) -> Result<ValueId, GraphError> {
+    fn define(
+        &mut self,
+        scope: ScopeId,
+        name: &Name,
+        origin: Origin<'m>,
+    ) -> Result<ValueId, GraphError> {
         let id = ValueId(self.graph.values.len() as u32);
-        if self.names[scope.0 as usize].insert(name.clone(), id).is_some() {
+        if self.names[scope.0 as usize]
+            .insert(name.clone(), id)
+            .is_some()
+        {
             return Err(GraphError::DefinedTwice {
                 value: name.to_string(),
                 scope: self.scope_label(scope),
@@ -282,7 +332,13 @@ impl<'m> Index<'m> {
         Ok(id)
     }
 
-    fn read(&mut self, scope: ScopeId, name: &Name, by: (NodeId, usize), view: &NodeView) -> Result<ValueId, GraphError> {
+    fn read(
+        &mut self,
+        scope: ScopeId,
+        name: &Name,
+        by: (NodeId, usize),
+        view: &NodeView,
+    ) -> Result<ValueId, GraphError> {
         let Some(id) = self.resolve(scope, name) else {
             let later = self.is_produced_later(scope, name);
             let (value, node) = (name.to_string(), label(view));
@@ -319,7 +375,9 @@ impl<'m> Index<'m> {
     fn outputs(&mut self, scope: ScopeId, names: &[Name]) -> Result<(), GraphError> {
         for name in names {
             let Some(id) = self.resolve(scope, name) else {
-                return Err(GraphError::UndefinedOutput { value: name.to_string() });
+                return Err(GraphError::UndefinedOutput {
+                    value: name.to_string(),
+                });
             };
             self.graph.value_mut(id).is_output = true;
             self.graph.scopes[scope.0 as usize].outputs.push(id);
@@ -339,7 +397,11 @@ impl<'m> Index<'m> {
 
     fn annotations(&mut self, scope: ScopeId, annotations: &[AnnotationView]) {
         for annotation in annotations {
-            for name in annotation.parameters.iter().chain([&annotation.tensor_name]) {
+            for name in annotation
+                .parameters
+                .iter()
+                .chain([&annotation.tensor_name])
+            {
                 if let Some(&id) = self.names[scope.0 as usize].get(name) {
                     self.graph.value_mut(id).is_reserved = true;
                 }
@@ -359,7 +421,9 @@ impl<'m> Index<'m> {
         match self.graph.scopes[scope.0 as usize].kind {
             ScopeKind::Main => "the main graph".to_owned(),
             ScopeKind::Nested { node } => format!("the body of node {}", self.graph.label(node)),
-            ScopeKind::Function(index) => format!("function {}", self.graph.model.functions[index].name),
+            ScopeKind::Function(index) => {
+                format!("function {}", self.graph.model.functions[index].name)
+            }
         }
     }
 }
@@ -376,11 +440,12 @@ fn required_inputs(op: &str) -> Option<usize> {
     Some(match op {
         "BatchNormalization" => 5,
         "LSTM" | "GRU" | "RNN" | "InstanceNormalization" | "GroupNormalization" => 3,
-        "Conv" | "ConvTranspose" | "Gemm" | "MatMul" | "Add" | "Sub" | "Mul" | "Div" | "PRelu" | "Gather" | "LayerNormalization" => 2,
-        "Transpose" | "Flatten" | "Relu" | "LeakyRelu" | "Identity" | "Dropout" | "Reshape" | "Squeeze" | "Unsqueeze"
-        | "AveragePool" | "MaxPool" | "GlobalAveragePool" | "GlobalMaxPool" | "ReduceMean" | "ReduceMax" | "Resize"
-        | "Upsample" | "Pad" | "Concat" | "Sum" | "Split" | "Slice" | "DepthToSpace" | "SpaceToDepth" => 1,
+        "Conv" | "ConvTranspose" | "Gemm" | "MatMul" | "Add" | "Sub" | "Mul" | "Div" | "PRelu"
+        | "Gather" | "LayerNormalization" => 2,
+        "Transpose" | "Flatten" | "Relu" | "LeakyRelu" | "Identity" | "Dropout" | "Reshape"
+        | "Squeeze" | "Unsqueeze" | "AveragePool" | "MaxPool" | "GlobalAveragePool"
+        | "GlobalMaxPool" | "ReduceMean" | "ReduceMax" | "Resize" | "Upsample" | "Pad"
+        | "Concat" | "Sum" | "Split" | "Slice" | "DepthToSpace" | "SpaceToDepth" => 1,
         _ => return None,
     })
 }
-

@@ -19,7 +19,7 @@ use ndarray::ArrayD;
 use crate::affine::Affine;
 use crate::onnx::model::{Model, Name, NodeView, OperatorSet, TensorView};
 
-pub use constant::NotConstant;
+pub use constant::{Constant, NotConstant};
 pub use edit::{Effect, Keep};
 pub use index::{GraphError, Reading};
 pub use shape::{Dim, Shape};
@@ -190,7 +190,10 @@ impl<'m> Graph<'m> {
 
     /// Ids of the nodes that are still in the graph, scope by scope in topological order.
     pub fn node_ids(&self) -> impl Iterator<Item = NodeId> + '_ {
-        let ids = self.scopes.iter().flat_map(|scope| scope.nodes.iter().copied());
+        let ids = self
+            .scopes
+            .iter()
+            .flat_map(|scope| scope.nodes.iter().copied());
         ids.filter(|&id| self.node(id).alive)
     }
 
@@ -231,7 +234,8 @@ impl<'m> Graph<'m> {
             Some(view) if !view.name.is_empty() => view.name.to_string(),
             _ => {
                 let output = node.outputs.iter().flatten().next();
-                let output = output.map_or(String::new(), |&value| self.value(value).name.to_string());
+                let output =
+                    output.map_or(String::new(), |&value| self.value(value).name.to_string());
                 format!("{}({output})", node.op_type())
             }
         }
@@ -289,7 +293,8 @@ impl<'m> Node<'m> {
 
     /// Whether an attribute of any kind has this name.
     pub fn has(&self, name: &str) -> bool {
-        self.view.is_some_and(|view| view.attributes.iter().any(|a| a.name == *name))
+        self.view
+            .is_some_and(|view| view.attributes.iter().any(|a| a.name == *name))
     }
 
     fn read<T>(

@@ -15,8 +15,8 @@ use super::{Graph, ValueId};
 use crate::onnx::proto::type_proto::Value as TypeValue;
 use crate::onnx::proto::{TypeProto, tensor_shape_proto::dimension::Value as DimValue};
 
-pub(crate) use infer::{Cut, axes, axis, cuts, split_extents};
-pub(super) use infer::infer;
+pub(crate) use infer::{axes, axis, cuts, split_extents};
+pub(super) use infer::{infer, node as infer_node};
 pub(crate) use window::Window;
 
 /// An extent.
@@ -167,30 +167,51 @@ pub(super) fn broadcast(a: &[Dim], b: &[Dim], symbols: &mut Symbols) -> Vec<Dim>
 }
 
 /// The extents of Reshape's output (opset 5 and later: 0 copies unless `allow_zero`, one −1 is what remains).
-pub(super) fn reshaped(input: Option<&[Dim]>, target: &[Dim], allow_zero: bool, infer_at: Option<usize>, symbols: &mut Symbols) -> Vec<Dim> {
+pub(super) fn reshaped(
+    input: Option<&[Dim]>,
+    target: &[Dim],
+    allow_zero: bool,
+    infer_at: Option<usize>,
+    symbols: &mut Symbols,
+) -> Vec<Dim> {
     let mut dims: Vec<Dim> = target
         .iter()
         .enumerate()
         .map(|(axis, &dim)| match dim {
-            Dim::Known(0) if !allow_zero => input.and_then(|input| input.get(axis).copied()).unwrap_or_else(|| symbols.fresh()),
+            Dim::Known(0) if !allow_zero => input
+                .and_then(|input| input.get(axis).copied())
+                .unwrap_or_else(|| symbols.fresh()),
             _ => dim,
         })
         .collect();
     if let Some(axis) = infer_at {
-        let others: Vec<Dim> = (0..dims.len()).filter(|&i| i != axis).map(|i| dims[i]).collect();
-        dims[axis] = input.and_then(|input| quotient(input, &others)).unwrap_or_else(|| symbols.fresh());
+        let others: Vec<Dim> = (0..dims.len())
+            .filter(|&i| i != axis)
+            .map(|i| dims[i])
+            .collect();
+        dims[axis] = input
+            .and_then(|input| quotient(input, &others))
+            .unwrap_or_else(|| symbols.fresh());
     }
     dims
 }
 
 /// `Π dividend / Π divisor` where it is a number or a single symbol.
 fn quotient(dividend: &[Dim], divisor: &[Dim]) -> Option<Dim> {
-    let mut symbols: Vec<Dim> = dividend.iter().copied().filter(|dim| dim.known().is_none()).collect();
+    let mut symbols: Vec<Dim> = dividend
+        .iter()
+        .copied()
+        .filter(|dim| dim.known().is_none())
+        .collect();
     for dim in divisor.iter().filter(|dim| dim.known().is_none()) {
         let found = symbols.iter().position(|symbol| symbol == dim)?;
         symbols.swap_remove(found);
     }
-    let product = |dims: &[Dim]| dims.iter().filter_map(|dim| dim.known()).try_fold(1usize, usize::checked_mul);
+    let product = |dims: &[Dim]| {
+        dims.iter()
+            .filter_map(|dim| dim.known())
+            .try_fold(1usize, usize::checked_mul)
+    };
     let (above, below) = (product(dividend)?, product(divisor)?);
     if below == 0 || above % below != 0 {
         return None;

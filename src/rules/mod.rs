@@ -74,7 +74,10 @@ pub const CARRIERS: &[(&str, Carrier)] = &[
     ("Flatten", Carrier::Through(carrier::reshape::reshape)),
     ("Reshape", Carrier::Through(carrier::reshape::reshape)),
     ("AveragePool", Carrier::Through(carrier::pool::average)),
-    ("GlobalAveragePool", Carrier::Through(carrier::pool::global_average)),
+    (
+        "GlobalAveragePool",
+        Carrier::Through(carrier::pool::global_average),
+    ),
     ("MaxPool", Carrier::Through(carrier::pool::max)),
     ("GlobalMaxPool", Carrier::Through(carrier::pool::global_max)),
     ("ReduceMean", Carrier::Through(carrier::reduce::mean)),
@@ -87,8 +90,14 @@ pub const CARRIERS: &[(&str, Carrier)] = &[
     ("Resize", Carrier::Through(carrier::resize::resize)),
     ("Upsample", Carrier::Through(carrier::resize::resize)),
     ("Pad", Carrier::Through(carrier::pad::pad)),
-    ("DepthToSpace", Carrier::Through(carrier::depth_space::depth_to_space)),
-    ("SpaceToDepth", Carrier::Through(carrier::depth_space::space_to_depth)),
+    (
+        "DepthToSpace",
+        Carrier::Through(carrier::depth_space::depth_to_space),
+    ),
+    (
+        "SpaceToDepth",
+        Carrier::Through(carrier::depth_space::space_to_depth),
+    ),
     ("Slice", Carrier::Through(carrier::split::slice)),
     ("Split", carrier::split::SPLIT),
     ("Concat", carrier::concat::CONCAT),
@@ -107,13 +116,24 @@ pub const CARRIERS: &[(&str, Carrier)] = &[
 ///
 /// # Errors
 /// Why there is none.
-pub fn upstream(graph: &Graph<'_>, node: NodeId, slot: usize, affine: &Affine) -> Result<Vec<Step>, Refusal> {
+pub fn upstream(
+    graph: &Graph<'_>,
+    node: NodeId,
+    slot: usize,
+    affine: &Affine,
+) -> Result<Vec<Step>, Refusal> {
     let op = &*graph.node(node).op;
     if let Some((_, layout)) = LINEAR.iter().find(|(name, _)| *name == op) {
-        return linear::upstream(graph, node, &layout(graph, node)?, slot, affine).map(|step| vec![step]);
+        return linear::upstream(graph, node, &layout(graph, node)?, slot, affine)
+            .map(|step| vec![step]);
     }
     match CARRIERS.iter().find(|(name, _)| *name == op) {
-        Some((_, Carrier::Through(_))) if slot > 0 => Err(refuse(graph, node, Code::Nonlinear, "it is not the first output")),
+        Some((_, Carrier::Through(_))) if slot > 0 => Err(refuse(
+            graph,
+            node,
+            Code::Nonlinear,
+            "it is not the first output",
+        )),
         Some((_, Carrier::Through(carry))) => Ok(vec![Step {
             effects: Vec::new(),
             next: vec![(0, carry(graph, node, Direction::Upstream, affine)?)],
@@ -127,7 +147,11 @@ pub fn upstream(graph: &Graph<'_>, node: NodeId, slot: usize, affine: &Affine) -
 ///
 /// # Errors
 /// Why they can go no further.
-pub fn downstream(graph: &Graph<'_>, node: NodeId, given: &[(usize, Affine)]) -> Result<Vec<Step>, Refusal> {
+pub fn downstream(
+    graph: &Graph<'_>,
+    node: NodeId,
+    given: &[(usize, Affine)],
+) -> Result<Vec<Step>, Refusal> {
     let op = &*graph.node(node).op;
     if let Some((_, layout)) = LINEAR.iter().find(|(name, _)| *name == op) {
         return linear::downstream(graph, node, &layout(graph, node)?, given);
@@ -137,14 +161,24 @@ pub fn downstream(graph: &Graph<'_>, node: NodeId, given: &[(usize, Affine)]) ->
             effects: Vec::new(),
             next: vec![(0, carry(graph, node, Direction::Downstream, affine)?)],
         }]),
-        (Some((_, Carrier::Through(_))), _) => Err(refuse(graph, node, Code::Nonlinear, "it is not the first input")),
+        (Some((_, Carrier::Through(_))), _) => Err(refuse(
+            graph,
+            node,
+            Code::Nonlinear,
+            "it is not the first input",
+        )),
         (Some((_, Carrier::Joint { downstream, .. })), _) => downstream(graph, node, given),
         (None, _) => Err(barrier(graph, node)),
     }
 }
 
 /// A refusal at a node.
-pub(crate) fn refuse(graph: &Graph<'_>, node: NodeId, code: Code, detail: impl Into<String>) -> Refusal {
+pub(crate) fn refuse(
+    graph: &Graph<'_>,
+    node: NodeId,
+    code: Code,
+    detail: impl Into<String>,
+) -> Refusal {
     let label = format!("{} ({})", graph.label(node), graph.node(node).op_type());
     Refusal::new(code, label, detail)
 }
@@ -152,41 +186,100 @@ pub(crate) fn refuse(graph: &Graph<'_>, node: NodeId, code: Code, detail: impl I
 fn barrier(graph: &Graph<'_>, node: NodeId) -> Refusal {
     let op = graph.node(node).op_type();
     match &*graph.node(node).op {
-        "" => refuse(graph, node, Code::UnknownOperator, format!("bnfold does not know the operator {op}")),
+        "" => refuse(
+            graph,
+            node,
+            Code::UnknownOperator,
+            format!("bnfold does not know the operator {op}"),
+        ),
         "QuantizeLinear" | "DequantizeLinear" | "DynamicQuantizeLinear" => {
             refuse(graph, node, Code::Quantized, "the value is quantized here")
         }
-        _ => refuse(graph, node, Code::Nonlinear, format!("{op} lets no affine pass")),
+        _ => refuse(
+            graph,
+            node,
+            Code::Nonlinear,
+            format!("{op} lets no affine pass"),
+        ),
     }
 }
 
 /// An attribute that cannot be read, as a refusal.
-pub(crate) fn readable<T>(graph: &Graph<'_>, node: NodeId, read: Result<T, Malformed>) -> Result<T, Refusal> {
-    read.map_err(|Malformed| refuse(graph, node, Code::Malformed, "an attribute is not of the kind that the standard says"))
+pub(crate) fn readable<T>(
+    graph: &Graph<'_>,
+    node: NodeId,
+    read: Result<T, Malformed>,
+) -> Result<T, Refusal> {
+    read.map_err(|Malformed| {
+        refuse(
+            graph,
+            node,
+            Code::Malformed,
+            "an attribute is not of the kind that the standard says",
+        )
+    })
 }
 
 /// A value that a rule needs as a constant.
-pub(crate) fn constant<T>(graph: &Graph<'_>, node: NodeId, value: ValueId, read: Result<T, NotConstant>) -> Result<T, Refusal> {
+pub(crate) fn constant<T>(
+    graph: &Graph<'_>,
+    node: NodeId,
+    value: ValueId,
+    read: Result<T, NotConstant>,
+) -> Result<T, Refusal> {
     read.map_err(|reason| {
         let name = &graph.value(value).name;
         match reason {
-            NotConstant::Variable => refuse(graph, node, Code::VariableWeight, format!("{name} is computed while the model runs")),
-            NotConstant::Overridable => refuse(graph, node, Code::Overridable, format!("{name} is an initializer and a graph input")),
-            NotConstant::Unevaluated(why) => refuse(graph, node, Code::Unevaluated, format!("{name}: {why}")),
+            NotConstant::Variable => refuse(
+                graph,
+                node,
+                Code::VariableWeight,
+                format!("{name} is computed while the model runs"),
+            ),
+            NotConstant::Overridable => refuse(
+                graph,
+                node,
+                Code::Overridable,
+                format!("{name} is an initializer and a graph input"),
+            ),
+            NotConstant::Unevaluated(why) => {
+                refuse(graph, node, Code::Unevaluated, format!("{name}: {why}"))
+            }
         }
     })
 }
 
 /// The shape of a value that a rule needs.
-pub(crate) fn shape<'g>(graph: &'g Graph<'_>, node: NodeId, value: Option<ValueId>) -> Result<&'g crate::graph::Shape, Refusal> {
+pub(crate) fn shape<'g>(
+    graph: &'g Graph<'_>,
+    node: NodeId,
+    value: Option<ValueId>,
+) -> Result<&'g crate::graph::Shape, Refusal> {
     let shape = value.and_then(|value| graph.shape(value));
-    shape.ok_or_else(|| refuse(graph, node, Code::UnknownShape, "the rank of a value around it is not known"))
+    shape.ok_or_else(|| {
+        refuse(
+            graph,
+            node,
+            Code::UnknownShape,
+            "the rank of a value around it is not known",
+        )
+    })
 }
 
 /// Refuses an affine that varies along axes that the node mixes.
-pub(crate) fn fixed_along(graph: &Graph<'_>, node: NodeId, affine: &Affine, mixed: impl Fn(usize) -> bool) -> Result<(), Refusal> {
+pub(crate) fn fixed_along(
+    graph: &Graph<'_>,
+    node: NodeId,
+    affine: &Affine,
+    mixed: impl Fn(usize) -> bool,
+) -> Result<(), Refusal> {
     match affine.varying_axes().into_iter().find(|&axis| mixed(axis)) {
-        Some(axis) => Err(refuse(graph, node, Code::AxesMixed, format!("the affine varies along axis {axis}"))),
+        Some(axis) => Err(refuse(
+            graph,
+            node,
+            Code::AxesMixed,
+            format!("the affine varies along axis {axis}"),
+        )),
         None => Ok(()),
     }
 }

@@ -48,13 +48,18 @@ pub fn batch_norm(graph: &Graph<'_>, node: NodeId) -> Result<Affine, Refusal> {
     let kernel = is_inference(graph, node)?;
     let rank = shape(graph, node, graph.input(node, 0))?.rank();
     let parameter = |slot: usize| {
-        let value = graph.input(node, slot).ok_or_else(|| refuse(graph, node, Code::VariableWeight, "it lacks a parameter"))?;
+        let value = graph
+            .input(node, slot)
+            .ok_or_else(|| refuse(graph, node, Code::VariableWeight, "it lacks a parameter"))?;
         constant(graph, node, value, graph.floats(value))
     };
     let parameters = [parameter(1)?, parameter(2)?, parameter(3)?, parameter(4)?];
-    let [scale, bias, mean, var] = parameters.each_ref().map(|array| array.iter().copied().collect::<Vec<f64>>());
+    let [scale, bias, mean, var] = parameters
+        .each_ref()
+        .map(|array| array.iter().copied().collect::<Vec<f64>>());
     let affine = batch_norm::scale_shift(&scale, &bias, &mean, &var, kernel.epsilon);
-    let (scale, shift) = affine.map_err(|error| refuse(graph, node, Code::Degenerate, error.to_string()))?;
+    let (scale, shift) =
+        affine.map_err(|error| refuse(graph, node, Code::Degenerate, error.to_string()))?;
     let axis = 1.min(rank.saturating_sub(1));
     match (kernel.spatial, rank) {
         (true, _) => Ok(Affine::along(rank, axis, scale, shift)),
@@ -65,7 +70,12 @@ pub fn batch_norm(graph: &Graph<'_>, node: NodeId) -> Result<Affine, Refusal> {
             let lay = |elements| ndarray::ArrayD::from_shape_vec(ndarray::IxDyn(&shape), elements);
             match (lay(scale), lay(shift)) {
                 (Ok(scale), Ok(shift)) if scale.ndim() == rank => Ok(Affine::new(scale, shift)),
-                _ => Err(refuse(graph, node, Code::UnknownShape, "its parameters per activation do not fit its input")),
+                _ => Err(refuse(
+                    graph,
+                    node,
+                    Code::UnknownShape,
+                    "its parameters per activation do not fit its input",
+                )),
             }
         }
     }
@@ -89,8 +99,10 @@ fn in_disguise(graph: &Graph<'_>, node: NodeId) -> Option<(usize, Affine)> {
     let affine = match &*graph.node(node).op {
         "Mul" | "Div" => Affine::scaling(factor(graph, node, *constant, value).ok()?),
         _ => {
-            let shift = constant_over(graph, node, *constant, value).ok()? * sign(graph, node, *constant);
-            let own = Affine::identity(shift.ndim()).map(|array| array * sign(graph, node, *variable));
+            let shift =
+                constant_over(graph, node, *constant, value).ok()? * sign(graph, node, *constant);
+            let own =
+                Affine::identity(shift.ndim()).map(|array| array * sign(graph, node, *variable));
             own.then(&Affine::shifting(shift))
         }
     };

@@ -31,17 +31,28 @@ pub(crate) fn of_operand(graph: &Graph<'_>, sum: NodeId, slot: usize) -> Option<
 
 /// A convolution of `x` among the operands of a sum other than the one in `slot`.
 pub(crate) fn beside(graph: &Graph<'_>, sum: NodeId, slot: usize, x: ValueId) -> Option<Sibling> {
-    let mut open: Vec<(NodeId, usize, f64)> = operands(graph, sum, 1.0).filter(|&(_, at, _)| at != slot).collect();
+    let mut open: Vec<(NodeId, usize, f64)> = operands(graph, sum, 1.0)
+        .filter(|&(_, at, _)| at != slot)
+        .collect();
     open.reverse();
     while let Some((node, slot, sign)) = open.pop() {
-        let Some((producer, 0)) = graph.input(node, slot).and_then(|value| private(graph, value)) else {
+        let Some((producer, 0)) = graph
+            .input(node, slot)
+            .and_then(|value| private(graph, value))
+        else {
             continue;
         };
         match &*graph.node(producer).op {
             "Conv" if graph.input(producer, 0) == Some(x) => {
-                let channels = conv::layout(graph, producer).ok()?.dims[..2].iter().product();
+                let channels = conv::layout(graph, producer).ok()?.dims[..2]
+                    .iter()
+                    .product();
                 if conv::has_centre_tap(graph, producer, channels) {
-                    return Some(Sibling { conv: producer, sign, channels });
+                    return Some(Sibling {
+                        conv: producer,
+                        sign,
+                        channels,
+                    });
                 }
             }
             "Add" | "Sub" | "Sum" => open.extend(operands(graph, producer, sign)),
@@ -51,7 +62,11 @@ pub(crate) fn beside(graph: &Graph<'_>, sum: NodeId, slot: usize, x: ValueId) ->
     None
 }
 
-fn operands<'g>(graph: &'g Graph<'_>, sum: NodeId, outer: f64) -> impl Iterator<Item = (NodeId, usize, f64)> + 'g {
+fn operands<'g>(
+    graph: &'g Graph<'_>,
+    sum: NodeId,
+    outer: f64,
+) -> impl Iterator<Item = (NodeId, usize, f64)> + 'g {
     let slots = 0..graph.node(sum).inputs.len();
     slots.map(move |slot| (sum, slot, outer * sign(graph, sum, slot)))
 }
@@ -60,6 +75,9 @@ fn operands<'g>(graph: &'g Graph<'_>, sum: NodeId, outer: f64) -> impl Iterator<
 fn private(graph: &Graph<'_>, value: ValueId) -> Option<(NodeId, usize)> {
     let at = graph.value(value);
     let producer = graph.producer(value)?;
-    let same_scope = at.consumers.first().is_some_and(|&(node, _)| graph.node(node).scope == at.scope);
+    let same_scope = at
+        .consumers
+        .first()
+        .is_some_and(|&(node, _)| graph.node(node).scope == at.scope);
     (at.consumers.len() == 1 && !at.is_output && !at.is_reserved && same_scope).then_some(producer)
 }

@@ -32,7 +32,11 @@ pub(in crate::graph) fn node(graph: &mut Graph<'_>, id: NodeId) {
 }
 
 fn data_type(graph: &Graph<'_>, id: NodeId) -> i32 {
-    let of = |slot: usize| graph.input(id, slot).map_or(0, |value| graph.value(value).data_type);
+    let of = |slot: usize| {
+        graph
+            .input(id, slot)
+            .map_or(0, |value| graph.value(value).data_type)
+    };
     match &*graph.node(id).op {
         "Shape" | "Size" => 7,
         "Cast" => graph.node(id).int("to", 0).map_or(0, |to| to as i32),
@@ -54,21 +58,63 @@ fn shapes(graph: &mut Graph<'_>, id: NodeId) -> Option<Shapes> {
     };
     let one = |dims: Option<Vec<Dim>>| Some(vec![dims]);
     match &*op {
-        "Relu" | "LeakyRelu" | "PRelu" | "Elu" | "Selu" | "Celu" | "Sigmoid" | "HardSigmoid" | "HardSwish" | "Tanh"
-        | "Erf" | "Gelu" | "Softplus" | "Softsign" | "Mish" | "Swish" | "Softmax" | "LogSoftmax" | "Clip" | "Identity"
-        | "Dropout" | "Cast" | "CastLike" | "Neg" | "Abs" | "Sqrt" | "Reciprocal" | "Exp" | "Log" | "Floor" | "Ceil"
-        | "Round" | "Sign" | "Not" | "Sin" | "Cos" | "ThresholdedRelu" | "BatchNormalization" | "InstanceNormalization"
-        | "GroupNormalization" | "LayerNormalization" | "LRN" | "LpNormalization" | "MeanVarianceNormalization"
-        | "QuantizeLinear" | "DequantizeLinear" => one(input(graph, 0)),
-        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Sum" | "Max" | "Min" | "Mean" | "Where" | "Equal" | "Less" | "Greater"
-        | "And" | "Or" => one(elementwise(graph, id)),
+        "Relu"
+        | "LeakyRelu"
+        | "PRelu"
+        | "Elu"
+        | "Selu"
+        | "Celu"
+        | "Sigmoid"
+        | "HardSigmoid"
+        | "HardSwish"
+        | "Tanh"
+        | "Erf"
+        | "Gelu"
+        | "Softplus"
+        | "Softsign"
+        | "Mish"
+        | "Swish"
+        | "Softmax"
+        | "LogSoftmax"
+        | "Clip"
+        | "Identity"
+        | "Dropout"
+        | "Cast"
+        | "CastLike"
+        | "Neg"
+        | "Abs"
+        | "Sqrt"
+        | "Reciprocal"
+        | "Exp"
+        | "Log"
+        | "Floor"
+        | "Ceil"
+        | "Round"
+        | "Sign"
+        | "Not"
+        | "Sin"
+        | "Cos"
+        | "ThresholdedRelu"
+        | "BatchNormalization"
+        | "InstanceNormalization"
+        | "GroupNormalization"
+        | "LayerNormalization"
+        | "LRN"
+        | "LpNormalization"
+        | "MeanVarianceNormalization"
+        | "QuantizeLinear"
+        | "DequantizeLinear" => one(input(graph, 0)),
+        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Sum" | "Max" | "Min" | "Mean" | "Where"
+        | "Equal" | "Less" | "Greater" | "And" | "Or" => one(elementwise(graph, id)),
         "Conv" => one(convolution(graph, id)),
         "ConvTranspose" => one(transposed_convolution(graph, id)),
         "AveragePool" | "MaxPool" | "LpPool" => one(pool(graph, id)),
-        "GlobalAveragePool" | "GlobalMaxPool" | "GlobalLpPool" => one(input(graph, 0).map(|mut dims| {
-            dims.iter_mut().skip(2).for_each(|dim| *dim = Dim::Known(1));
-            dims
-        })),
+        "GlobalAveragePool" | "GlobalMaxPool" | "GlobalLpPool" => {
+            one(input(graph, 0).map(|mut dims| {
+                dims.iter_mut().skip(2).for_each(|dim| *dim = Dim::Known(1));
+                dims
+            }))
+        }
         "Gemm" => one(gemm(graph, id)),
         "MatMul" => one(matmul(graph, id)),
         "Transpose" => one(transpose(graph, id)),
@@ -79,10 +125,17 @@ fn shapes(graph: &mut Graph<'_>, id: NodeId) -> Option<Shapes> {
         "Split" => split(graph, id),
         "Slice" => one(slice(graph, id)),
         "Gather" => one(gather(graph, id)),
-        "Shape" => one(Some(vec![input(graph, 0).map_or_else(|| graph.symbols.fresh(), |dims| Dim::Known(dims.len()))])),
+        "Shape" => {
+            one(Some(vec![input(graph, 0).map_or_else(
+                || graph.symbols.fresh(),
+                |dims| Dim::Known(dims.len()),
+            )]))
+        }
         "Size" => one(Some(Vec::new())),
         "Expand" | "ConstantOfShape" => one(expand(graph, id, &op)),
-        "Constant" => one(graph.constant_dims(id).map(|dims| dims.into_iter().map(Dim::Known).collect())),
+        "Constant" => one(graph
+            .constant_dims(id)
+            .map(|dims| dims.into_iter().map(Dim::Known).collect())),
         "Pad" | "Resize" | "Upsample" => one(resized(graph, id, &op)),
         "DepthToSpace" | "SpaceToDepth" => one(depth_space(graph, id, &op)),
         _ if op.starts_with("Reduce") => one(reduce(graph, id)),
@@ -119,7 +172,9 @@ fn convolution(graph: &mut Graph<'_>, id: NodeId) -> Option<Vec<Dim>> {
     let window = Window::read(graph, id, Some(&kernel?)).ok();
     let mut result = vec![batch(graph, &input), *weight.first()?];
     for spatial in 0..weight.len() - 2 {
-        let extent = input.as_ref().and_then(|input| input.get(spatial + 2).copied());
+        let extent = input
+            .as_ref()
+            .and_then(|input| input.get(spatial + 2).copied());
         let output = extent.and_then(|extent| window.as_ref()?.output(spatial, extent, false));
         result.push(output.map_or_else(|| graph.symbols.fresh(), Dim::Known));
     }
@@ -137,11 +192,19 @@ fn transposed_convolution(graph: &mut Graph<'_>, id: NodeId) -> Option<Vec<Dim>>
     let weight = graph.shape(graph.input(id, 1)?)?.clone();
     let input = dims(graph, id, 0);
     let group = usize::try_from(graph.node(id).int("group", 1).ok()?).ok()?;
-    let kernel: Vec<usize> = weight.0.get(2..)?.iter().map(|dim| dim.known()).collect::<Option<_>>()?;
+    let kernel: Vec<usize> = weight
+        .0
+        .get(2..)?
+        .iter()
+        .map(|dim| dim.known())
+        .collect::<Option<_>>()?;
     let window = Window::read(graph, id, Some(&kernel)).ok()?;
     let extra = graph.node(id).ints("output_padding").ok()?;
     let output_shape = graph.node(id).ints("output_shape").ok()?;
-    let mut result = vec![batch(graph, &input), Dim::Known(weight.extent(1)?.checked_mul(group)?)];
+    let mut result = vec![
+        batch(graph, &input),
+        Dim::Known(weight.extent(1)?.checked_mul(group)?),
+    ];
     for axis in 0..kernel.len() {
         let from_attribute = output_shape.as_ref().and_then(|shape| {
             let from_end = shape.len().checked_sub(kernel.len())?;
@@ -150,11 +213,17 @@ fn transposed_convolution(graph: &mut Graph<'_>, id: NodeId) -> Option<Vec<Dim>>
         let computed = || {
             let extent = input.as_ref()?.get(axis + 2)?.known()? as i64;
             let pads = window.pads.as_ref()?;
-            let extra = extra.as_ref().map_or(Some(0), |extra| extra.get(axis).copied())?;
-            let full = (extent - 1).checked_mul(window.strides[axis] as i64)? + extra + window.reach(axis) as i64;
+            let extra = extra
+                .as_ref()
+                .map_or(Some(0), |extra| extra.get(axis).copied())?;
+            let full = (extent - 1).checked_mul(window.strides[axis] as i64)?
+                + extra
+                + window.reach(axis) as i64;
             Some(full - pads[axis] - pads[axis + kernel.len()])
         };
-        let extent = from_attribute.or_else(computed).and_then(|extent| usize::try_from(extent).ok());
+        let extent = from_attribute
+            .or_else(computed)
+            .and_then(|extent| usize::try_from(extent).ok());
         result.push(extent.map_or_else(|| graph.symbols.fresh(), Dim::Known));
     }
     Some(result)
@@ -186,7 +255,11 @@ fn gemm(graph: &Graph<'_>, id: NodeId) -> Option<Vec<Dim>> {
 fn matmul(graph: &mut Graph<'_>, id: NodeId) -> Option<Vec<Dim>> {
     let (a, b) = (dims(graph, id, 0)?, dims(graph, id, 1)?);
     let (rows, columns) = (a.len().checked_sub(2), b.len().checked_sub(2));
-    let mut result = broadcast(&a[..rows.unwrap_or(0)], &b[..columns.unwrap_or(0)], &mut graph.symbols);
+    let mut result = broadcast(
+        &a[..rows.unwrap_or(0)],
+        &b[..columns.unwrap_or(0)],
+        &mut graph.symbols,
+    );
     result.extend(rows.map(|axis| a[axis]));
     result.extend(columns.map(|axis| b[axis + 1]));
     Some(result)
@@ -195,7 +268,10 @@ fn matmul(graph: &mut Graph<'_>, id: NodeId) -> Option<Vec<Dim>> {
 fn transpose(graph: &Graph<'_>, id: NodeId) -> Option<Vec<Dim>> {
     let input = dims(graph, id, 0)?;
     match graph.node(id).ints("perm").ok()? {
-        Some(permutation) => permutation.iter().map(|&from| input.get(usize::try_from(from).ok()?).copied()).collect(),
+        Some(permutation) => permutation
+            .iter()
+            .map(|&from| input.get(usize::try_from(from).ok()?).copied())
+            .collect(),
         None => Some(input.into_iter().rev().collect()),
     }
 }
@@ -215,7 +291,13 @@ fn reshape(graph: &mut Graph<'_>, id: NodeId) -> Option<Vec<Dim>> {
         }
     };
     let infer_at = infer_at.or_else(|| unknown_remainder(&target));
-    Some(reshaped(input.as_deref(), &target, allow_zero, infer_at, &mut graph.symbols))
+    Some(reshaped(
+        input.as_deref(),
+        &target,
+        allow_zero,
+        infer_at,
+        &mut graph.symbols,
+    ))
 }
 
 /// A target computed while the model runs: what is known of it, at least its length.
@@ -233,20 +315,32 @@ fn unknown_remainder(target: &[Dim]) -> Option<usize> {
 }
 
 fn targets(shape: &[i64]) -> (Vec<Dim>, Option<usize>) {
-    let dims = shape.iter().map(|&extent| Dim::Known(usize::try_from(extent).unwrap_or(usize::MAX)));
-    (dims.collect(), shape.iter().position(|&extent| extent == -1))
+    let dims = shape
+        .iter()
+        .map(|&extent| Dim::Known(usize::try_from(extent).unwrap_or(usize::MAX)));
+    (
+        dims.collect(),
+        shape.iter().position(|&extent| extent == -1),
+    )
 }
 
 fn flatten(graph: &mut Graph<'_>, id: NodeId) -> Option<Vec<Dim>> {
     let input = dims(graph, id, 0)?;
     let at = axis(graph.node(id).int("axis", 1).ok()?, input.len())?;
     let mut product = |dims: &[Dim]| {
-        let alone: Vec<Dim> = dims.iter().copied().filter(|&dim| dim != Dim::Known(1)).collect();
+        let alone: Vec<Dim> = dims
+            .iter()
+            .copied()
+            .filter(|&dim| dim != Dim::Known(1))
+            .collect();
         match &alone[..] {
             [] => Dim::Known(1),
             [dim] => *dim,
             _ => {
-                let number = alone.iter().map(|dim| dim.known()).try_fold(1usize, |a, b| a.checked_mul(b?));
+                let number = alone
+                    .iter()
+                    .map(|dim| dim.known())
+                    .try_fold(1usize, |a, b| a.checked_mul(b?));
                 number.map_or_else(|| graph.symbols.fresh(), Dim::Known)
             }
         }
@@ -274,24 +368,43 @@ fn squeeze(graph: &Graph<'_>, id: NodeId, op: &str) -> Option<Vec<Dim>> {
         let axes: Vec<usize> = axes.iter().map(|&a| axis(a, rank)).collect::<Option<_>>()?;
         let mut rest = input.into_iter();
         return (0..rank)
-            .map(|i| if axes.contains(&i) { Some(Dim::Known(1)) } else { rest.next() })
+            .map(|i| {
+                if axes.contains(&i) {
+                    Some(Dim::Known(1))
+                } else {
+                    rest.next()
+                }
+            })
             .collect();
     }
     let gone: Vec<usize> = match axes {
-        Some(axes) => axes.iter().map(|&a| axis(a, input.len())).collect::<Option<_>>()?,
-        None if input.iter().all(|dim| dim.known().is_some()) => {
-            (0..input.len()).filter(|&i| input[i] == Dim::Known(1)).collect()
-        }
+        Some(axes) => axes
+            .iter()
+            .map(|&a| axis(a, input.len()))
+            .collect::<Option<_>>()?,
+        None if input.iter().all(|dim| dim.known().is_some()) => (0..input.len())
+            .filter(|&i| input[i] == Dim::Known(1))
+            .collect(),
         None => return None,
     };
-    Some((0..input.len()).filter(|i| !gone.contains(i)).map(|i| input[i]).collect())
+    Some(
+        (0..input.len())
+            .filter(|i| !gone.contains(i))
+            .map(|i| input[i])
+            .collect(),
+    )
 }
 
 fn concat(graph: &mut Graph<'_>, id: NodeId) -> Option<Vec<Dim>> {
-    let parts: Vec<Vec<Dim>> = (0..graph.node(id).inputs.len()).map(|slot| dims(graph, id, slot)).collect::<Option<_>>()?;
+    let parts: Vec<Vec<Dim>> = (0..graph.node(id).inputs.len())
+        .map(|slot| dims(graph, id, slot))
+        .collect::<Option<_>>()?;
     let mut result = parts.first()?.clone();
     let axis = axis(graph.node(id).int("axis", 1).ok()?, result.len())?;
-    let total = parts.iter().map(|part| part.get(axis)?.known()).try_fold(0usize, |sum, extent| sum.checked_add(extent?));
+    let total = parts
+        .iter()
+        .map(|part| part.get(axis)?.known())
+        .try_fold(0usize, |sum, extent| sum.checked_add(extent?));
     for (i, dim) in result.iter_mut().enumerate() {
         if i == axis {
             *dim = total.map_or_else(|| graph.symbols.fresh(), Dim::Known);
@@ -309,15 +422,24 @@ pub(crate) fn split_extents(graph: &Graph<'_>, id: NodeId) -> Option<(usize, Vec
     let outputs = graph.node(id).outputs.len();
     let listed = match graph.node(id).ints("split").ok()? {
         Some(split) => Some(split),
-        None => graph.input(id, 1).map(|value| graph.integers(value)).unwrap_or(Some(Vec::new())).filter(|split| !split.is_empty()),
+        None => graph
+            .input(id, 1)
+            .map(|value| graph.integers(value))
+            .unwrap_or(Some(Vec::new()))
+            .filter(|split| !split.is_empty()),
     };
     let extents = match listed {
-        Some(split) => split.iter().map(|&extent| usize::try_from(extent).ok()).collect::<Option<Vec<_>>>()?,
+        Some(split) => split
+            .iter()
+            .map(|&extent| usize::try_from(extent).ok())
+            .collect::<Option<Vec<_>>>()?,
         None if graph.input(id, 1).is_some() => return None,
         None => {
             let total = input.get(axis)?.known()?;
             let each = total.div_ceil(outputs.max(1));
-            (0..outputs).map(|i| each.min(total.saturating_sub(i * each))).collect()
+            (0..outputs)
+                .map(|i| each.min(total.saturating_sub(i * each)))
+                .collect()
         }
     };
     (extents.len() == outputs).then_some((axis, extents))
@@ -349,19 +471,29 @@ pub(crate) fn cuts(graph: &Graph<'_>, id: NodeId) -> Option<Vec<Cut>> {
     let read = |name: &str, slot: usize| -> Option<Option<Vec<i64>>> {
         match graph.node(id).ints(name).ok()? {
             Some(ints) => Some(Some(ints)),
-            None => graph.input(id, slot).map_or(Some(None), |value| graph.integers(value).map(Some)),
+            None => graph
+                .input(id, slot)
+                .map_or(Some(None), |value| graph.integers(value).map(Some)),
         }
     };
     let (starts, ends) = (read("starts", 1)??, read("ends", 2)??);
     let axes = read("axes", 3)?.unwrap_or_else(|| (0..starts.len() as i64).collect());
     let steps = read("steps", 4)?.unwrap_or_else(|| vec![1; starts.len()]);
-    if [ends.len(), axes.len(), steps.len()].iter().any(|&n| n != starts.len()) {
+    if [ends.len(), axes.len(), steps.len()]
+        .iter()
+        .any(|&n| n != starts.len())
+    {
         return None;
     }
     (0..starts.len())
         .map(|i| {
             let axis = axis(axes[i], rank)?;
-            (axis < rank).then_some(Cut { axis, start: starts[i], end: ends[i], step: steps[i] })
+            (axis < rank).then_some(Cut {
+                axis,
+                start: starts[i],
+                end: ends[i],
+                step: steps[i],
+            })
         })
         .collect()
 }
@@ -369,7 +501,14 @@ pub(crate) fn cuts(graph: &Graph<'_>, id: NodeId) -> Option<Vec<Cut>> {
 impl Cut {
     /// Start and end within an extent, for step 1.
     pub(crate) fn range(&self, extent: usize) -> Option<(usize, usize)> {
-        let clamp = |at: i64| (if at < 0 { at.saturating_add(extent as i64) } else { at }).clamp(0, extent as i64) as usize;
+        let clamp = |at: i64| {
+            (if at < 0 {
+                at.saturating_add(extent as i64)
+            } else {
+                at
+            })
+            .clamp(0, extent as i64) as usize
+        };
         let (start, end) = (clamp(self.start), clamp(self.end));
         (self.step == 1).then_some((start, end.max(start)))
     }
@@ -378,12 +517,19 @@ impl Cut {
 fn slice(graph: &mut Graph<'_>, id: NodeId) -> Option<Vec<Dim>> {
     let mut result = dims(graph, id, 0)?;
     let Some(cuts) = cuts(graph, id) else {
-        result.iter_mut().for_each(|dim| *dim = graph.symbols.fresh());
+        result
+            .iter_mut()
+            .for_each(|dim| *dim = graph.symbols.fresh());
         return Some(result);
     };
     for cut in cuts {
-        let range = result[cut.axis].known().and_then(|extent| cut.range(extent));
-        result[cut.axis] = range.map_or_else(|| graph.symbols.fresh(), |(start, end)| Dim::Known(end - start));
+        let range = result[cut.axis]
+            .known()
+            .and_then(|extent| cut.range(extent));
+        result[cut.axis] = range.map_or_else(
+            || graph.symbols.fresh(),
+            |(start, end)| Dim::Known(end - start),
+        );
     }
     Some(result)
 }
@@ -416,7 +562,9 @@ fn resized(graph: &mut Graph<'_>, id: NodeId, op: &str) -> Option<Vec<Dim>> {
                 let total = pads.get(axis)?.checked_add(*pads.get(axis + rank)?)?;
                 match total {
                     0 => Some(result[axis]),
-                    _ => usize::try_from(result[axis].known()? as i64 + total).ok().map(Dim::Known),
+                    _ => usize::try_from(result[axis].known()? as i64 + total)
+                        .ok()
+                        .map(Dim::Known),
                 }
             }),
             _ => crate::rules::geometry::resized(graph, id, axis),
@@ -428,7 +576,9 @@ fn resized(graph: &mut Graph<'_>, id: NodeId, op: &str) -> Option<Vec<Dim>> {
 
 fn depth_space(graph: &mut Graph<'_>, id: NodeId, op: &str) -> Option<Vec<Dim>> {
     let input = dims(graph, id, 0)?;
-    let block = usize::try_from(graph.node(id).int("blocksize", 0).ok()?).ok().filter(|&block| block > 0)?;
+    let block = usize::try_from(graph.node(id).int("blocksize", 0).ok()?)
+        .ok()
+        .filter(|&block| block > 0)?;
     let [batch, channels, height, width] = input[..] else {
         return None;
     };
@@ -440,7 +590,12 @@ fn depth_space(graph: &mut Graph<'_>, id: NodeId, op: &str) -> Option<Vec<Dim>> 
     let up = op == "DepthToSpace";
     let channels = scaled(channels, !up).and_then(|dim| scaled(dim, !up));
     let mut or_fresh = |dim: Option<Dim>| dim.unwrap_or_else(|| graph.symbols.fresh());
-    Some(vec![batch, or_fresh(channels), or_fresh(scaled(height, up)), or_fresh(scaled(width, up))])
+    Some(vec![
+        batch,
+        or_fresh(channels),
+        or_fresh(scaled(height, up)),
+        or_fresh(scaled(width, up)),
+    ])
 }
 
 fn reduce(graph: &mut Graph<'_>, id: NodeId) -> Option<Vec<Dim>> {
@@ -460,8 +615,16 @@ fn recurrent(graph: &mut Graph<'_>, id: NodeId) -> Shapes {
         let directions = graph.shape(graph.input(id, 2)?)?.0.first().copied()?;
         let hidden = graph.shape(graph.input(id, 2)?)?.0.get(2).copied()?;
         let batch_first = graph.node(id).int("layout", 0).ok()? != 0;
-        let (sequence, batch) = if batch_first { (input.get(1)?, input.first()?) } else { (input.first()?, input.get(1)?) };
-        Some(if batch_first { [*batch, *sequence, directions, hidden] } else { [*sequence, directions, *batch, hidden] })
+        let (sequence, batch) = if batch_first {
+            (input.get(1)?, input.first()?)
+        } else {
+            (input.first()?, input.get(1)?)
+        };
+        Some(if batch_first {
+            [*batch, *sequence, directions, hidden]
+        } else {
+            [*sequence, directions, *batch, hidden]
+        })
     };
     vec![all().map(|dims| dims.to_vec())]
 }
@@ -478,11 +641,18 @@ fn contents(graph: &mut Graph<'_>, id: NodeId) {
 
 fn computed_extents(graph: &mut Graph<'_>, id: NodeId) -> Option<Vec<Dim>> {
     let op = Rc::clone(&graph.node(id).op);
-    let of = |graph: &Graph<'_>, slot: usize| graph.extents(graph.input(id, slot)?).map(|extents| extents.to_vec());
+    let of = |graph: &Graph<'_>, slot: usize| {
+        graph
+            .extents(graph.input(id, slot)?)
+            .map(|extents| extents.to_vec())
+    };
     match &*op {
         "Shape" => {
             let input = dims(graph, id, 0)?;
-            let clamp = |at: i64| (if at < 0 { at + input.len() as i64 } else { at }).clamp(0, input.len() as i64) as usize;
+            let clamp = |at: i64| {
+                (if at < 0 { at + input.len() as i64 } else { at }).clamp(0, input.len() as i64)
+                    as usize
+            };
             let start = clamp(graph.node(id).int("start", 0).ok()?);
             let end = clamp(graph.node(id).int("end", i64::MAX).ok()?);
             Some(input.get(start..end).unwrap_or_default().to_vec())
@@ -490,11 +660,17 @@ fn computed_extents(graph: &mut Graph<'_>, id: NodeId) -> Option<Vec<Dim>> {
         "Cast" | "Identity" | "Unsqueeze" | "Squeeze" => of(graph, 0),
         "Concat" => {
             let parts = 0..graph.node(id).inputs.len();
-            parts.map(|slot| of(graph, slot)).collect::<Option<Vec<_>>>().map(|parts| parts.concat())
+            parts
+                .map(|slot| of(graph, slot))
+                .collect::<Option<Vec<_>>>()
+                .map(|parts| parts.concat())
         }
         "Gather" => {
             let (data, indices) = (of(graph, 0)?, graph.integers(graph.input(id, 1)?)?);
-            indices.iter().map(|&i| data.get(axis(i, data.len())?).copied()).collect()
+            indices
+                .iter()
+                .map(|&i| data.get(axis(i, data.len())?).copied())
+                .collect()
         }
         "Slice" => {
             let data = of(graph, 0)?;
@@ -507,7 +683,12 @@ fn computed_extents(graph: &mut Graph<'_>, id: NodeId) -> Option<Vec<Dim>> {
             let pair = |a: Dim, b: Dim| arithmetic(&op, a.known()?, b.known()?).map(Dim::Known);
             (a.len() == b.len()).then_some(())?;
             let pairs: Vec<Option<Dim>> = a.iter().zip(&b).map(|(&a, &b)| pair(a, b)).collect();
-            Some(pairs.into_iter().map(|dim| dim.unwrap_or_else(|| graph.symbols.fresh())).collect())
+            Some(
+                pairs
+                    .into_iter()
+                    .map(|dim| dim.unwrap_or_else(|| graph.symbols.fresh()))
+                    .collect(),
+            )
         }
         _ => None,
     }
@@ -529,6 +710,7 @@ impl Graph<'_> {
             return Some(Rc::clone(extents));
         }
         let extent = |i: i64| Dim::Known(usize::try_from(i).unwrap_or(usize::MAX));
-        self.integers(value).map(|integers| Rc::new(integers.into_iter().map(extent).collect()))
+        self.integers(value)
+            .map(|integers| Rc::new(integers.into_iter().map(extent).collect()))
     }
 }

@@ -8,13 +8,26 @@ use crate::rules::{Code, Direction, Refusal, refuse};
 ///
 /// # Errors
 /// If there is a shift, or a scale that is not positive.
-pub fn positive(graph: &Graph<'_>, node: NodeId, _: Direction, affine: &Affine) -> Result<Affine, Refusal> {
+pub fn positive(
+    graph: &Graph<'_>,
+    node: NodeId,
+    _: Direction,
+    affine: &Affine,
+) -> Result<Affine, Refusal> {
     if !affine.is_linear() {
-        return Err(refuse(graph, node, Code::ShiftBlocked, "a shift moves the point at which it bends"));
+        return Err(refuse(
+            graph,
+            node,
+            Code::ShiftBlocked,
+            "a shift moves the point at which it bends",
+        ));
     }
     let blocked = affine.scale().iter().filter(|&&s| s <= 0.0).count();
     if blocked > 0 {
-        let detail = format!("{blocked} of {} scales are not positive", affine.scale().len());
+        let detail = format!(
+            "{blocked} of {} scales are not positive",
+            affine.scale().len()
+        );
         return Err(refuse(graph, node, Code::NegativeScale, detail));
     }
     Ok(affine.clone())

@@ -12,21 +12,41 @@ use crate::affine::{Affine, vector, zip};
 use crate::graph::edit::channels;
 use crate::graph::shape::axis;
 use crate::graph::{Effect, Graph, NodeId};
-use crate::rules::{Carrier, Code, Refusal, Step, constant, fixed_along, readable, refuse, seed, shape};
+use crate::rules::{
+    Carrier, Code, Refusal, Step, constant, fixed_along, readable, refuse, seed, shape,
+};
 
 /// Norms in both directions.
-pub const NORM: Carrier = Carrier::Joint { upstream, downstream };
+pub const NORM: Carrier = Carrier::Joint {
+    upstream,
+    downstream,
+};
 
 fn parameter(graph: &Graph<'_>, node: NodeId, slot: usize) -> Result<ArrayD<f64>, Refusal> {
     let Some(value) = graph.input(node, slot) else {
-        return Err(refuse(graph, node, Code::VariableWeight, "it lacks a parameter"));
+        return Err(refuse(
+            graph,
+            node,
+            Code::VariableWeight,
+            "it lacks a parameter",
+        ));
     };
     constant(graph, node, value, graph.floats(value)).map(|array| (*array).clone())
 }
 
-fn upstream(graph: &Graph<'_>, node: NodeId, slot: usize, affine: &Affine) -> Result<Vec<Step>, Refusal> {
+fn upstream(
+    graph: &Graph<'_>,
+    node: NodeId,
+    slot: usize,
+    affine: &Affine,
+) -> Result<Vec<Step>, Refusal> {
     if slot > 0 {
-        return Err(refuse(graph, node, Code::Nonlinear, "it is not the first output"));
+        return Err(refuse(
+            graph,
+            node,
+            Code::Nonlinear,
+            "it is not the first output",
+        ));
     }
     match &*graph.node(node).op {
         "LayerNormalization" => over_last_axes(graph, node, affine),
@@ -42,8 +62,16 @@ fn upstream(graph: &Graph<'_>, node: NodeId, slot: usize, affine: &Affine) -> Re
 fn per_channel(graph: &Graph<'_>, node: NodeId, affine: &Affine) -> Result<Vec<Step>, Refusal> {
     fixed_along(graph, node, affine, |axis| axis != 1)?;
     let (scale, bias) = (parameter(graph, node, 1)?, parameter(graph, node, 2)?);
-    if scale.ndim() != 1 || bias.shape() != scale.shape() || ![1, scale.len()].contains(&affine.extent(1)) {
-        return Err(refuse(graph, node, Code::UnknownShape, "its parameters are not one per channel"));
+    if scale.ndim() != 1
+        || bias.shape() != scale.shape()
+        || ![1, scale.len()].contains(&affine.extent(1))
+    {
+        return Err(refuse(
+            graph,
+            node,
+            Code::UnknownShape,
+            "its parameters are not one per channel",
+        ));
     }
     let along = |array: &ArrayD<f64>| vector(1, 0, channels(array, scale.len()));
     let affine = Affine::new(along(affine.scale()), along(affine.shift()));
@@ -52,10 +80,21 @@ fn per_channel(graph: &Graph<'_>, node: NodeId, affine: &Affine) -> Result<Vec<S
 
 fn taken(node: NodeId, affine: &Affine, scale: &ArrayD<f64>, bias: &ArrayD<f64>) -> Vec<Step> {
     let effects = vec![
-        Effect::SetConstant { node, slot: 1, elements: affine.without_shift().apply(scale) },
-        Effect::SetConstant { node, slot: 2, elements: affine.apply(bias) },
+        Effect::SetConstant {
+            node,
+            slot: 1,
+            elements: affine.without_shift().apply(scale),
+        },
+        Effect::SetConstant {
+            node,
+            slot: 2,
+            elements: affine.apply(bias),
+        },
     ];
-    vec![Step { effects, next: Vec::new() }]
+    vec![Step {
+        effects,
+        next: Vec::new(),
+    }]
 }
 
 fn per_group(graph: &Graph<'_>, node: NodeId, affine: &Affine) -> Result<Vec<Step>, Refusal> {
@@ -67,14 +106,23 @@ fn per_group(graph: &Graph<'_>, node: NodeId, affine: &Affine) -> Result<Vec<Ste
         match all.len() {
             1 => Some(vec![all[0]; scale.len()]),
             _ => {
-                let uniform = all.chunks(each.max(1)).all(|group| group.iter().all(|&x| x == group[0]));
+                let uniform = all
+                    .chunks(each.max(1))
+                    .all(|group| group.iter().all(|&x| x == group[0]));
                 uniform.then(|| all.iter().copied().step_by(each.max(1)).collect())
             }
         }
     };
     match (group(affine.scale()), group(affine.shift())) {
-        (Some(s), Some(t)) if s.len() == scale.len() => Ok(taken(node, &Affine::along(1, 0, s, t), &scale, &bias)),
-        _ => Err(refuse(graph, node, Code::AxesMixed, "the affine differs within a group, and its parameters are per group")),
+        (Some(s), Some(t)) if s.len() == scale.len() => {
+            Ok(taken(node, &Affine::along(1, 0, s, t), &scale, &bias))
+        }
+        _ => Err(refuse(
+            graph,
+            node,
+            Code::AxesMixed,
+            "the affine differs within a group, and its parameters are per group",
+        )),
     }
 }
 
@@ -82,14 +130,27 @@ fn over_last_axes(graph: &Graph<'_>, node: NodeId, affine: &Affine) -> Result<Ve
     let input = shape(graph, node, graph.input(node, 0))?;
     let first = readable(graph, node, graph.node(node).int("axis", -1))?;
     let Some(first) = axis(first, input.rank()).filter(|&first| first < input.rank()) else {
-        return Err(refuse(graph, node, Code::Malformed, "its axis is out of range"));
+        return Err(refuse(
+            graph,
+            node,
+            Code::Malformed,
+            "its axis is out of range",
+        ));
     };
     fixed_along(graph, node, affine, |axis| axis < first)?;
     let rank = input.rank() - first;
     let scale = parameter(graph, node, 1)?;
-    let fits = |axis: usize| input.0[first + axis].known() == Some(affine.extent(first + axis)) || affine.extent(first + axis) == 1;
+    let fits = |axis: usize| {
+        input.0[first + axis].known() == Some(affine.extent(first + axis))
+            || affine.extent(first + axis) == 1
+    };
     if scale.ndim() > rank || !(0..rank).all(fits) {
-        return Err(refuse(graph, node, Code::UnknownShape, "its normalised axes are not known"));
+        return Err(refuse(
+            graph,
+            node,
+            Code::UnknownShape,
+            "its normalised axes are not known",
+        ));
     }
     let affine = affine.map(|array| trimmed(&widened(array, 1), rank));
     let affine = affine.map(|array| widened(array, rank));
@@ -105,26 +166,66 @@ fn over_last_axes(graph: &Graph<'_>, node: NodeId, affine: &Affine) -> Result<Ve
     Ok(taken(node, &affine, &full, &bias))
 }
 
-fn downstream(graph: &Graph<'_>, node: NodeId, given: &[(usize, Affine)]) -> Result<Vec<Step>, Refusal> {
+fn downstream(
+    graph: &Graph<'_>,
+    node: NodeId,
+    given: &[(usize, Affine)],
+) -> Result<Vec<Step>, Refusal> {
     let [(0, affine)] = given else {
-        return Err(refuse(graph, node, Code::VariableWeight, "a parameter depends on the same value"));
+        return Err(refuse(
+            graph,
+            node,
+            Code::VariableWeight,
+            "a parameter depends on the same value",
+        ));
     };
     if &*graph.node(node).op != "BatchNormalization" {
-        return Err(refuse(graph, node, Code::Nonlinear, "it normalises by what it is given"));
+        return Err(refuse(
+            graph,
+            node,
+            Code::Nonlinear,
+            "it normalises by what it is given",
+        ));
     }
     fixed_along(graph, node, affine, |axis| axis != 1)?;
     let own = seed::batch_norm(graph, node)?;
-    let (scale, bias, mean) = (parameter(graph, node, 1)?, parameter(graph, node, 2)?, parameter(graph, node, 3)?);
+    let (scale, bias, mean) = (
+        parameter(graph, node, 1)?,
+        parameter(graph, node, 2)?,
+        parameter(graph, node, 3)?,
+    );
     if ![1, scale.len()].contains(&affine.extent(1)) {
-        return Err(refuse(graph, node, Code::UnknownShape, "its parameters are not one per channel"));
+        return Err(refuse(
+            graph,
+            node,
+            Code::UnknownShape,
+            "its parameters are not one per channel",
+        ));
     }
     let count = scale.len();
-    let (s, t, w) = (channels(affine.scale(), count), channels(affine.shift(), count), channels(own.scale(), count));
+    let (s, t, w) = (
+        channels(affine.scale(), count),
+        channels(affine.shift(), count),
+        channels(own.scale(), count),
+    );
     let scale: Vec<f64> = scale.iter().zip(&s).map(|(scale, s)| scale * s).collect();
-    let shift = (0..count).map(|c| bias[[c]] + w[c] * (t[c] + mean[[c]] * (s[c] - 1.0))).collect();
+    let shift = (0..count)
+        .map(|c| bias[[c]] + w[c] * (t[c] + mean[[c]] * (s[c] - 1.0)))
+        .collect();
     let effects = vec![
-        Effect::SetConstant { node, slot: 1, elements: vector(1, 0, scale) },
-        Effect::SetConstant { node, slot: 2, elements: vector(1, 0, shift) },
+        Effect::SetConstant {
+            node,
+            slot: 1,
+            elements: vector(1, 0, scale),
+        },
+        Effect::SetConstant {
+            node,
+            slot: 2,
+            elements: vector(1, 0, shift),
+        },
     ];
-    Ok(vec![Step { effects, next: Vec::new() }])
+    Ok(vec![Step {
+        effects,
+        next: Vec::new(),
+    }])
 }

@@ -19,11 +19,24 @@ pub(crate) struct Operands {
 /// If the node broadcasts by the `broadcast` and `axis` attributes of opsets below 7.
 pub(crate) fn operands(graph: &Graph<'_>, node: NodeId) -> Result<Operands, Refusal> {
     if graph.opset(node) < 7 && readable(graph, node, graph.node(node).int("broadcast", 0))? != 0 {
-        return Err(refuse(graph, node, Code::UnknownShape, "it broadcasts by attribute, as operators below opset 7 do"));
+        return Err(refuse(
+            graph,
+            node,
+            Code::UnknownShape,
+            "it broadcasts by attribute, as operators below opset 7 do",
+        ));
     }
-    let slots = (0..graph.node(node).inputs.len()).filter(|&slot| graph.input(node, slot).is_some());
-    let (constants, variables) = slots.partition(|&slot| graph.input(node, slot).is_some_and(|value| graph.is_constant(value)));
-    Ok(Operands { constants, variables })
+    let slots =
+        (0..graph.node(node).inputs.len()).filter(|&slot| graph.input(node, slot).is_some());
+    let (constants, variables) = slots.partition(|&slot| {
+        graph
+            .input(node, slot)
+            .is_some_and(|value| graph.is_constant(value))
+    });
+    Ok(Operands {
+        constants,
+        variables,
+    })
 }
 
 /// Leading axes of extent 1 until the array has this rank.
@@ -42,18 +55,44 @@ pub(crate) fn trimmed(array: &ArrayD<f64>, rank: usize) -> ArrayD<f64> {
 }
 
 /// An affine over the result, as one over an operand that is not itself broadcast where the affine varies.
-pub(crate) fn onto(graph: &Graph<'_>, node: NodeId, operand: ValueId, affine: &Affine) -> Result<Affine, Refusal> {
+pub(crate) fn onto(
+    graph: &Graph<'_>,
+    node: NodeId,
+    operand: ValueId,
+    affine: &Affine,
+) -> Result<Affine, Refusal> {
     let own = shape(graph, node, Some(operand))?;
     let ahead = affine.rank().checked_sub(own.rank());
     let Some(ahead) = ahead else {
-        return Err(refuse(graph, node, Code::UnknownShape, "the rank of its output is in doubt"));
+        return Err(refuse(
+            graph,
+            node,
+            Code::UnknownShape,
+            "the rank of its output is in doubt",
+        ));
     };
     for axis in affine.varying_axes() {
         let extent = axis.checked_sub(ahead).map(|axis| own.0[axis].known());
         match extent {
             Some(Some(extent)) if extent == affine.extent(axis) => {}
-            Some(None) => return Err(refuse(graph, node, Code::UnknownShape, format!("an operand's extent along axis {axis} is not known"))),
-            _ => return Err(refuse(graph, node, Code::AxesMixed, format!("an operand is broadcast along axis {axis}, on which the affine varies"))),
+            Some(None) => {
+                return Err(refuse(
+                    graph,
+                    node,
+                    Code::UnknownShape,
+                    format!("an operand's extent along axis {axis} is not known"),
+                ));
+            }
+            _ => {
+                return Err(refuse(
+                    graph,
+                    node,
+                    Code::AxesMixed,
+                    format!(
+                        "an operand is broadcast along axis {axis}, on which the affine varies"
+                    ),
+                ));
+            }
         }
     }
     Ok(affine.map(|array| trimmed_to(array, own.rank())))
@@ -73,22 +112,51 @@ pub(crate) fn over(affine: &Affine, rank: usize) -> Affine {
 }
 
 /// A constant operand over the result's rank, if it does not make the result larger than the variable operand.
-pub(crate) fn constant_over(graph: &Graph<'_>, node: NodeId, slot: usize, variable: ValueId) -> Result<ArrayD<f64>, Refusal> {
+pub(crate) fn constant_over(
+    graph: &Graph<'_>,
+    node: NodeId,
+    slot: usize,
+    variable: ValueId,
+) -> Result<ArrayD<f64>, Refusal> {
     let own = shape(graph, node, Some(variable))?;
     let Some(value) = graph.input(node, slot) else {
-        return Err(refuse(graph, node, Code::VariableWeight, "it lacks an operand"));
+        return Err(refuse(
+            graph,
+            node,
+            Code::VariableWeight,
+            "it lacks an operand",
+        ));
     };
     let array = crate::rules::constant(graph, node, value, graph.floats(value))?;
     if array.ndim() > own.rank() {
-        return Err(refuse(graph, node, Code::AxesMixed, "its constant has more axes than the value"));
+        return Err(refuse(
+            graph,
+            node,
+            Code::AxesMixed,
+            "its constant has more axes than the value",
+        ));
     }
     let array = widened(&array, own.rank());
     for (axis, &extent) in array.shape().iter().enumerate() {
         match own.0[axis].known() {
             _ if extent == 1 => {}
             Some(known) if known == extent => {}
-            Some(_) => return Err(refuse(graph, node, Code::AxesMixed, format!("its constant widens axis {axis}"))),
-            None => return Err(refuse(graph, node, Code::UnknownShape, format!("the extent along axis {axis} is not known"))),
+            Some(_) => {
+                return Err(refuse(
+                    graph,
+                    node,
+                    Code::AxesMixed,
+                    format!("its constant widens axis {axis}"),
+                ));
+            }
+            None => {
+                return Err(refuse(
+                    graph,
+                    node,
+                    Code::UnknownShape,
+                    format!("the extent along axis {axis} is not known"),
+                ));
+            }
         }
     }
     Ok(array)

@@ -9,7 +9,12 @@ use crate::rules::{Code, Direction, Refusal, fixed_along, geometry, readable, re
 ///
 /// # Errors
 /// If the affine varies along a padded axis, or shifts what is padded with a constant.
-pub fn pad(graph: &Graph<'_>, node: NodeId, _: Direction, affine: &Affine) -> Result<Affine, Refusal> {
+pub fn pad(
+    graph: &Graph<'_>,
+    node: NodeId,
+    _: Direction,
+    affine: &Affine,
+) -> Result<Affine, Refusal> {
     let unknown = || refuse(graph, node, Code::UnknownShape, "its pads are not known");
     let pads = geometry::pads(graph, node).ok_or_else(unknown)?;
     let rank = pads.len() / 2;
@@ -29,6 +34,11 @@ pub fn pad(graph: &Graph<'_>, node: NodeId, _: Direction, affine: &Affine) -> Re
     };
     match zero && affine.is_linear() {
         true => Ok(affine.clone()),
-        false => Err(refuse(graph, node, Code::ZeroPadding, "it pads with a constant")),
+        false => Err(refuse(
+            graph,
+            node,
+            Code::ZeroPadding,
+            "it pads with a constant",
+        )),
     }
 }

@@ -12,15 +12,30 @@ use crate::rules::{Code, Direction, Refusal, fixed_along, readable, refuse};
 ///
 /// # Errors
 /// If the affine varies along a spatial axis, or a shift meets padded zeros.
-pub fn average(graph: &Graph<'_>, node: NodeId, _: Direction, affine: &Affine) -> Result<Affine, Refusal> {
+pub fn average(
+    graph: &Graph<'_>,
+    node: NodeId,
+    _: Direction,
+    affine: &Affine,
+) -> Result<Affine, Refusal> {
     fixed_along(graph, node, affine, |axis| axis >= 2)?;
-    if !affine.is_linear() && readable(graph, node, graph.node(node).int("count_include_pad", 0))? != 0 {
+    if !affine.is_linear()
+        && readable(graph, node, graph.node(node).int("count_include_pad", 0))? != 0
+    {
         let window = readable(graph, node, Window::read(graph, node, None))?;
-        let spatial = graph.input(node, 0).and_then(|input| graph.shape(input)?.0.get(2..));
-        let unpadded = window.is_unpadded(spatial.filter(|spatial| spatial.len() == window.kernel.len()));
+        let spatial = graph
+            .input(node, 0)
+            .and_then(|input| graph.shape(input)?.0.get(2..));
+        let unpadded =
+            window.is_unpadded(spatial.filter(|spatial| spatial.len() == window.kernel.len()));
         // With ceil_mode a last window may reach past the input; runtimes differ in what they divide by.
         if !unpadded || readable(graph, node, graph.node(node).int("ceil_mode", 0))? != 0 {
-            return Err(refuse(graph, node, Code::ZeroPadding, "it averages padded zeros in (count_include_pad)"));
+            return Err(refuse(
+                graph,
+                node,
+                Code::ZeroPadding,
+                "it averages padded zeros in (count_include_pad)",
+            ));
         }
     }
     Ok(affine.clone())
@@ -30,7 +45,12 @@ pub fn average(graph: &Graph<'_>, node: NodeId, _: Direction, affine: &Affine) -
 ///
 /// # Errors
 /// If the affine varies along a spatial axis.
-pub fn global_average(graph: &Graph<'_>, node: NodeId, _: Direction, affine: &Affine) -> Result<Affine, Refusal> {
+pub fn global_average(
+    graph: &Graph<'_>,
+    node: NodeId,
+    _: Direction,
+    affine: &Affine,
+) -> Result<Affine, Refusal> {
     fixed_along(graph, node, affine, |axis| axis >= 2)?;
     Ok(affine.clone())
 }
@@ -39,10 +59,20 @@ pub fn global_average(graph: &Graph<'_>, node: NodeId, _: Direction, affine: &Af
 ///
 /// # Errors
 /// If the affine varies along a spatial axis, a scale is negative, or the indices are in use.
-pub fn max(graph: &Graph<'_>, node: NodeId, direction: Direction, affine: &Affine) -> Result<Affine, Refusal> {
+pub fn max(
+    graph: &Graph<'_>,
+    node: NodeId,
+    direction: Direction,
+    affine: &Affine,
+) -> Result<Affine, Refusal> {
     let indices = graph.output(node, 1).map(|indices| graph.value(indices));
     if indices.is_some_and(|indices| indices.is_output || !indices.consumers.is_empty()) {
-        return Err(refuse(graph, node, Code::IndicesUsed, "its indices are in use"));
+        return Err(refuse(
+            graph,
+            node,
+            Code::IndicesUsed,
+            "its indices are in use",
+        ));
     }
     global_max(graph, node, direction, affine)
 }
@@ -51,7 +81,12 @@ pub fn max(graph: &Graph<'_>, node: NodeId, direction: Direction, affine: &Affin
 ///
 /// # Errors
 /// If the affine varies along a spatial axis, or a scale is negative.
-pub fn global_max(graph: &Graph<'_>, node: NodeId, _: Direction, affine: &Affine) -> Result<Affine, Refusal> {
+pub fn global_max(
+    graph: &Graph<'_>,
+    node: NodeId,
+    _: Direction,
+    affine: &Affine,
+) -> Result<Affine, Refusal> {
     fixed_along(graph, node, affine, |axis| axis >= 2)?;
     growing(graph, node, affine)?;
     Ok(affine.clone())
@@ -64,7 +99,12 @@ pub(super) fn growing(graph: &Graph<'_>, node: NodeId, affine: &Affine) -> Resul
         0 => Ok(()),
         _ => {
             let all = affine.scale().len();
-            Err(refuse(graph, node, Code::NegativeScale, format!("{negative} of {all} scales are negative")))
+            Err(refuse(
+                graph,
+                node,
+                Code::NegativeScale,
+                format!("{negative} of {all} scales are negative"),
+            ))
         }
     }
 }

@@ -12,8 +12,20 @@ use crate::rules::{Code, Direction, Refusal, fixed_along, geometry, readable, re
 ///
 /// # Errors
 /// If the affine varies along a reduced axis, or the axes are not known.
-pub fn mean(graph: &Graph<'_>, node: NodeId, direction: Direction, affine: &Affine) -> Result<Affine, Refusal> {
-    let unknown = || refuse(graph, node, Code::UnknownShape, "the axes that it reduces are not known");
+pub fn mean(
+    graph: &Graph<'_>,
+    node: NodeId,
+    direction: Direction,
+    affine: &Affine,
+) -> Result<Affine, Refusal> {
+    let unknown = || {
+        refuse(
+            graph,
+            node,
+            Code::UnknownShape,
+            "the axes that it reduces are not known",
+        )
+    };
     let axes = geometry::reduced_axes(graph, node).ok_or_else(unknown)?;
     let keeps = readable(graph, node, graph.node(node).int("keepdims", 1))? != 0;
     let carried = match (direction, keeps) {
@@ -31,10 +43,20 @@ pub fn mean(graph: &Graph<'_>, node: NodeId, direction: Direction, affine: &Affi
 ///
 /// # Errors
 /// If there is a shift, which would be counted once per element, or as for [`mean`].
-pub fn sum(graph: &Graph<'_>, node: NodeId, direction: Direction, affine: &Affine) -> Result<Affine, Refusal> {
+pub fn sum(
+    graph: &Graph<'_>,
+    node: NodeId,
+    direction: Direction,
+    affine: &Affine,
+) -> Result<Affine, Refusal> {
     match affine.is_linear() {
         true => mean(graph, node, direction, affine),
-        false => Err(refuse(graph, node, Code::ShiftBlocked, "a sum counts the shift once per element")),
+        false => Err(refuse(
+            graph,
+            node,
+            Code::ShiftBlocked,
+            "a sum counts the shift once per element",
+        )),
     }
 }
 
@@ -42,7 +64,12 @@ pub fn sum(graph: &Graph<'_>, node: NodeId, direction: Direction, affine: &Affin
 ///
 /// # Errors
 /// If a scale is negative, or as for [`mean`].
-pub fn extreme(graph: &Graph<'_>, node: NodeId, direction: Direction, affine: &Affine) -> Result<Affine, Refusal> {
+pub fn extreme(
+    graph: &Graph<'_>,
+    node: NodeId,
+    direction: Direction,
+    affine: &Affine,
+) -> Result<Affine, Refusal> {
     growing(graph, node, affine)?;
     mean(graph, node, direction, affine)
 }

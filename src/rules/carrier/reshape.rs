@@ -18,7 +18,12 @@ use crate::rules::{Code, Direction, Refusal, refuse, shape};
 ///
 /// # Errors
 /// If a varying axis is split or merged with extents that are not known.
-pub fn reshape(graph: &Graph<'_>, node: NodeId, direction: Direction, affine: &Affine) -> Result<Affine, Refusal> {
+pub fn reshape(
+    graph: &Graph<'_>,
+    node: NodeId,
+    direction: Direction,
+    affine: &Affine,
+) -> Result<Affine, Refusal> {
     let input = &shape(graph, node, graph.input(node, 0))?.0;
     let output = &shape(graph, node, graph.output(node, 0))?.0;
     let (from, to) = match direction {
@@ -26,11 +31,23 @@ pub fn reshape(graph: &Graph<'_>, node: NodeId, direction: Direction, affine: &A
         Direction::Upstream => (output, input),
     };
     if from.len() != affine.rank() {
-        return Err(refuse(graph, node, Code::UnknownShape, "the rank of its input is in doubt"));
+        return Err(refuse(
+            graph,
+            node,
+            Code::UnknownShape,
+            "the rank of its input is in doubt",
+        ));
     }
     let groups = groups(from, to);
     let affine = affine.try_map(|array| regrouped(array, from, to, &groups).ok_or(()));
-    affine.map_err(|()| refuse(graph, node, Code::AxesMixed, "an axis along which the affine varies does not stay a whole block"))
+    affine.map_err(|()| {
+        refuse(
+            graph,
+            node,
+            Code::AxesMixed,
+            "an axis along which the affine varies does not stay a whole block",
+        )
+    })
 }
 
 /// Axes of one shape and the axes of the other that hold the same elements.
@@ -43,7 +60,12 @@ fn groups(from: &[Dim], to: &[Dim]) -> Vec<Group> {
         .take_while(|&i| from[from.len() - 1 - i] == to[to.len() - 1 - i])
         .count();
     let mut groups: Vec<Group> = (0..ahead).map(|i| (i..i + 1, i..i + 1)).collect();
-    groups.extend(middle(from, to, ahead..from.len() - behind, ahead..to.len() - behind));
+    groups.extend(middle(
+        from,
+        to,
+        ahead..from.len() - behind,
+        ahead..to.len() - behind,
+    ));
     groups.extend((0..behind).rev().map(|i| {
         let (a, b) = (from.len() - 1 - i, to.len() - 1 - i);
         (a..a + 1, b..b + 1)
@@ -56,7 +78,11 @@ fn middle(from: &[Dim], to: &[Dim], a: Range<usize>, b: Range<usize>) -> Vec<Gro
     if a.is_empty() && b.is_empty() {
         return Vec::new();
     }
-    let extents = |dims: &[Dim]| dims.iter().map(|dim| dim.known().filter(|&extent| extent > 0)).collect::<Option<Vec<_>>>();
+    let extents = |dims: &[Dim]| {
+        dims.iter()
+            .map(|dim| dim.known().filter(|&extent| extent > 0))
+            .collect::<Option<Vec<_>>>()
+    };
     let (Some(left), Some(right)) = (extents(&from[a.clone()]), extents(&to[b.clone()])) else {
         return vec![(a, b)];
     };
@@ -66,14 +92,21 @@ fn middle(from: &[Dim], to: &[Dim], a: Range<usize>, b: Range<usize>) -> Vec<Gro
         let (start, mut x, mut y) = ((i, j), left[i], right[j]);
         (i, j) = (i + 1, j + 1);
         while x != y {
-            let (rest, product, extents) = if x < y { (&mut i, &mut x, &left) } else { (&mut j, &mut y, &right) };
+            let (rest, product, extents) = if x < y {
+                (&mut i, &mut x, &left)
+            } else {
+                (&mut j, &mut y, &right)
+            };
             let Some(extent) = extents.get(*rest) else {
                 return vec![(a, b)];
             };
             *product = product.saturating_mul(*extent);
             *rest += 1;
         }
-        groups.push((a.start + start.0..a.start + i, b.start + start.1..b.start + j));
+        groups.push((
+            a.start + start.0..a.start + i,
+            b.start + start.1..b.start + j,
+        ));
     }
     // Extents of 1 that are left over belong to no element.
     groups.push((a.start + i..a.end, b.start + j..b.end));
@@ -81,7 +114,12 @@ fn middle(from: &[Dim], to: &[Dim], a: Range<usize>, b: Range<usize>) -> Vec<Gro
     groups
 }
 
-fn regrouped(array: &ArrayD<f64>, from: &[Dim], to: &[Dim], groups: &[Group]) -> Option<ArrayD<f64>> {
+fn regrouped(
+    array: &ArrayD<f64>,
+    from: &[Dim],
+    to: &[Dim],
+    groups: &[Group],
+) -> Option<ArrayD<f64>> {
     let (mut full, mut cut) = (Vec::new(), Vec::new());
     for (a, b) in groups {
         let varies = a.clone().any(|axis| array.shape()[axis] > 1);
@@ -92,8 +130,16 @@ fn regrouped(array: &ArrayD<f64>, from: &[Dim], to: &[Dim], groups: &[Group]) ->
             full.push(array.shape()[a.start]);
             cut.push(array.shape()[a.start]);
         } else {
-            full.extend(a.clone().map(|axis| from[axis].known()).collect::<Option<Vec<_>>>()?);
-            cut.extend(b.clone().map(|axis| to[axis].known()).collect::<Option<Vec<_>>>()?);
+            full.extend(
+                a.clone()
+                    .map(|axis| from[axis].known())
+                    .collect::<Option<Vec<_>>>()?,
+            );
+            cut.extend(
+                b.clone()
+                    .map(|axis| to[axis].known())
+                    .collect::<Option<Vec<_>>>()?,
+            );
         }
     }
     let elements = broadcast(array, &full).iter().copied().collect();
@@ -128,8 +174,12 @@ mod tests {
         // [4, 3, 3] to [4, 9]: the affine over the last axis must repeat, not stretch.
         let array = crate::affine::vector(3, 2, vec![1.0, 2.0, 3.0]);
         let (from, to) = (known(&[4, 3, 3]), known(&[4, 9]));
-        let carried = regrouped(&array, &from, &to, &groups(&from, &to)).expect("all extents are known");
-        assert_eq!(carried, crate::affine::vector(2, 1, vec![1.0, 2.0, 3.0, 1.0, 2.0, 3.0, 1.0, 2.0, 3.0]));
+        let carried =
+            regrouped(&array, &from, &to, &groups(&from, &to)).expect("all extents are known");
+        assert_eq!(
+            carried,
+            crate::affine::vector(2, 1, vec![1.0, 2.0, 3.0, 1.0, 2.0, 3.0, 1.0, 2.0, 3.0])
+        );
     }
 
     #[test]
@@ -144,7 +194,8 @@ mod tests {
     fn trailing_ones_belong_to_no_block() {
         let array = crate::affine::vector(4, 1, vec![1.0, 2.0]);
         let (from, to) = (known(&[3, 2, 1, 1]), known(&[3, 2]));
-        let carried = regrouped(&array, &from, &to, &groups(&from, &to)).expect("all extents are known");
+        let carried =
+            regrouped(&array, &from, &to, &groups(&from, &to)).expect("all extents are known");
         assert_eq!(carried, crate::affine::vector(2, 1, vec![1.0, 2.0]));
     }
 }

@@ -11,7 +11,12 @@ use crate::rules::{Code, Direction, Refusal, readable, refuse};
 ///
 /// # Errors
 /// Never.
-pub fn identity(_: &Graph<'_>, _: NodeId, _: Direction, affine: &Affine) -> Result<Affine, Refusal> {
+pub fn identity(
+    _: &Graph<'_>,
+    _: NodeId,
+    _: Direction,
+    affine: &Affine,
+) -> Result<Affine, Refusal> {
     Ok(affine.clone())
 }
 
@@ -19,17 +24,29 @@ pub fn identity(_: &Graph<'_>, _: NodeId, _: Direction, affine: &Affine) -> Resu
 ///
 /// # Errors
 /// If the node may be in training mode.
-pub fn dropout(graph: &Graph<'_>, node: NodeId, _: Direction, affine: &Affine) -> Result<Affine, Refusal> {
+pub fn dropout(
+    graph: &Graph<'_>,
+    node: NodeId,
+    _: Direction,
+    affine: &Affine,
+) -> Result<Affine, Refusal> {
     let is_inference = match graph.opset(node) {
         ..7 => readable(graph, node, graph.node(node).int("is_test", 0))? != 0,
         7..12 => true,
         _ => match graph.input(node, 2) {
             None => true,
-            Some(training_mode) => graph.integers(training_mode).is_some_and(|flag| flag == [0]),
+            Some(training_mode) => graph
+                .integers(training_mode)
+                .is_some_and(|flag| flag == [0]),
         },
     };
     match is_inference {
         true => Ok(affine.clone()),
-        false => Err(refuse(graph, node, Code::Nonlinear, "it drops elements in training mode")),
+        false => Err(refuse(
+            graph,
+            node,
+            Code::Nonlinear,
+            "it drops elements in training mode",
+        )),
     }
 }

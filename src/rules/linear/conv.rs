@@ -17,23 +17,48 @@ pub fn layout(graph: &Graph<'_>, node: NodeId) -> Result<Layout, Refusal> {
     bias(graph, node, 2)?;
     let group = readable(graph, node, graph.node(node).int("group", 1))?;
     let (Ok(group), [outputs, inputs, kernel @ ..]) = (usize::try_from(group), &dims[..]) else {
-        return Err(refuse(graph, node, Code::UnknownShape, "its weight has fewer than two axes"));
+        return Err(refuse(
+            graph,
+            node,
+            Code::UnknownShape,
+            "its weight has fewer than two axes",
+        ));
     };
     if group == 0 || outputs % group != 0 {
-        return Err(refuse(graph, node, Code::UnknownShape, "its groups do not divide its output channels"));
+        return Err(refuse(
+            graph,
+            node,
+            Code::UnknownShape,
+            "its groups do not divide its output channels",
+        ));
     }
     let window = readable(graph, node, Window::read(graph, node, Some(kernel)))?;
-    let spatial = graph.input(node, 0).and_then(|input| graph.shape(input)?.0.get(2..));
+    let spatial = graph
+        .input(node, 0)
+        .and_then(|input| graph.shape(input)?.0.get(2..));
     let unpadded = window.is_unpadded(spatial.filter(|spatial| spatial.len() == kernel.len()));
     Ok(Layout {
         variable: 0,
         weight: 1,
         dims: [&[group, outputs / group, *inputs], kernel].concat(),
         output_rank: dims.len(),
-        output: vec![Along { value: 1, weight: vec![0, 1] }],
-        input: vec![Along { value: 1, weight: vec![0, 2] }],
-        shift: if unpadded { InputShift::Exact } else { InputShift::Padded },
-        bias: Bias::Vector { slot: 2, channels: *outputs },
+        output: vec![Along {
+            value: 1,
+            weight: vec![0, 1],
+        }],
+        input: vec![Along {
+            value: 1,
+            weight: vec![0, 2],
+        }],
+        shift: if unpadded {
+            InputShift::Exact
+        } else {
+            InputShift::Padded
+        },
+        bias: Bias::Vector {
+            slot: 2,
+            channels: *outputs,
+        },
     })
 }
 
@@ -43,7 +68,8 @@ pub(crate) fn has_centre_tap(graph: &Graph<'_>, node: NodeId, channels: usize) -
     let (Ok(layout), Ok(dims)) = (layout(graph, node), weight(graph, node, 1)) else {
         return false;
     };
-    let (Some(kernel), Ok(window)) = (dims.get(2..), Window::read(graph, node, dims.get(2..))) else {
+    let (Some(kernel), Ok(window)) = (dims.get(2..), Window::read(graph, node, dims.get(2..)))
+    else {
         return false;
     };
     let centred = |axis: usize| match &window.pads {
@@ -55,7 +81,8 @@ pub(crate) fn has_centre_tap(graph: &Graph<'_>, node: NodeId, channels: usize) -
     };
     dims[0] == channels
         && layout.dims[0] * layout.dims[2] == channels
-        && (0..kernel.len()).all(|axis| kernel[axis] % 2 == 1 && window.strides[axis] == 1 && centred(axis))
+        && (0..kernel.len())
+            .all(|axis| kernel[axis] % 2 == 1 && window.strides[axis] == 1 && centred(axis))
 }
 
 /// The flat index of output channel `m`'s centre tap on input channel `m`.

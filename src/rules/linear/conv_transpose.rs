@@ -16,19 +16,38 @@ pub fn layout(graph: &Graph<'_>, node: NodeId) -> Result<Layout, Refusal> {
     bias(graph, node, 2)?;
     let group = readable(graph, node, graph.node(node).int("group", 1))?;
     let (Ok(group), [inputs, outputs, kernel @ ..]) = (usize::try_from(group), &dims[..]) else {
-        return Err(refuse(graph, node, Code::UnknownShape, "its weight has fewer than two axes"));
+        return Err(refuse(
+            graph,
+            node,
+            Code::UnknownShape,
+            "its weight has fewer than two axes",
+        ));
     };
     if group == 0 || inputs % group != 0 {
-        return Err(refuse(graph, node, Code::UnknownShape, "its groups do not divide its input channels"));
+        return Err(refuse(
+            graph,
+            node,
+            Code::UnknownShape,
+            "its groups do not divide its input channels",
+        ));
     }
     Ok(Layout {
         variable: 0,
         weight: 1,
         dims: [&[group, inputs / group, *outputs], kernel].concat(),
         output_rank: dims.len(),
-        output: vec![Along { value: 1, weight: vec![0, 2] }],
-        input: vec![Along { value: 1, weight: vec![0, 1] }],
+        output: vec![Along {
+            value: 1,
+            weight: vec![0, 2],
+        }],
+        input: vec![Along {
+            value: 1,
+            weight: vec![0, 1],
+        }],
         shift: InputShift::TapsDiffer,
-        bias: Bias::Vector { slot: 2, channels: group * outputs },
+        bias: Bias::Vector {
+            slot: 2,
+            channels: group * outputs,
+        },
     })
 }

@@ -16,14 +16,26 @@ pub fn layout(graph: &Graph<'_>, node: NodeId) -> Result<Layout, Refusal> {
     let dims = weight(graph, node, 0)?;
     let output_rank = shape(graph, node, graph.output(node, 0))?.rank();
     let gathered = readable(graph, node, graph.node(node).int("axis", 0))?;
-    let Some(gathered) = axis(gathered, dims.len()).filter(|&gathered| gathered < dims.len()) else {
-        return Err(refuse(graph, node, Code::Malformed, "its axis is out of range"));
+    let Some(gathered) = axis(gathered, dims.len()).filter(|&gathered| gathered < dims.len())
+    else {
+        return Err(refuse(
+            graph,
+            node,
+            Code::Malformed,
+            "its axis is out of range",
+        ));
     };
     let from_end = |axis: usize| output_rank + axis - dims.len();
-    let kept = (0..dims.len()).filter(|&axis| axis != gathered).map(|axis| Along {
-        value: if axis < gathered { axis } else { from_end(axis) },
-        weight: vec![axis],
-    });
+    let kept = (0..dims.len())
+        .filter(|&axis| axis != gathered)
+        .map(|axis| Along {
+            value: if axis < gathered {
+                axis
+            } else {
+                from_end(axis)
+            },
+            weight: vec![axis],
+        });
     Ok(Layout {
         variable: 1,
         weight: 0,

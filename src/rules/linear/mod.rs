@@ -88,23 +88,56 @@ pub enum Bias {
 ///
 /// # Errors
 /// If the affine varies along an axis that the weight's output axes do not make up.
-pub fn upstream(graph: &Graph<'_>, node: NodeId, layout: &Layout, slot: usize, affine: &Affine) -> Result<Step, Refusal> {
+pub fn upstream(
+    graph: &Graph<'_>,
+    node: NodeId,
+    layout: &Layout,
+    slot: usize,
+    affine: &Affine,
+) -> Result<Step, Refusal> {
     if slot > 0 || (layout.output.is_empty() && layout.bias != Bias::Weight) {
-        return Err(refuse(graph, node, Code::Nonlinear, "its output is not linear in its weights"));
+        return Err(refuse(
+            graph,
+            node,
+            Code::Nonlinear,
+            "its output is not linear in its weights",
+        ));
     }
     covered(graph, node, affine, &layout.output, &layout.dims)?;
     if layout.bias != Bias::Behind {
         return Ok(Step {
-            effects: vec![Effect::AbsorbOutput { node, affine: affine.clone() }],
+            effects: vec![Effect::AbsorbOutput {
+                node,
+                affine: affine.clone(),
+            }],
+            next: Vec::new(),
+        });
+    }
+    if !affine.is_linear() && matmul::can_be_gemm(graph, node) {
+        let effects = vec![
+            Effect::BecomeGemm { node },
+            Effect::AbsorbOutput {
+                node,
+                affine: affine.clone(),
+            },
+        ];
+        return Ok(Step {
+            effects,
             next: Vec::new(),
         });
     }
     let mut effects = Vec::new();
     if !affine.is_shift() {
-        effects.push(Effect::AbsorbOutput { node, affine: affine.without_shift() });
+        effects.push(Effect::AbsorbOutput {
+            node,
+            affine: affine.without_shift(),
+        });
     }
-    effects.extend(matmul::shift_behind(graph, node, affine.shift())?);
-    Ok(Step { effects, next: Vec::new() })
+    effects.extend(matmul::shift_behind(node, affine.shift()));
+    Ok(Step {
+        effects,
+        next: Vec::new(),
+    })
 }
 
 /// The input side: the ways to take the affines, best first.
@@ -112,42 +145,110 @@ pub fn upstream(graph: &Graph<'_>, node: NodeId, layout: &Layout, slot: usize, a
 /// # Errors
 /// If the affine is not in front of the variable input alone, varies along an axis that is not an input axis of the
 /// weight, or shifts what the operator pads.
-pub fn downstream(graph: &Graph<'_>, node: NodeId, layout: &Layout, given: &[(usize, Affine)]) -> Result<Vec<Step>, Refusal> {
+pub fn downstream(
+    graph: &Graph<'_>,
+    node: NodeId,
+    layout: &Layout,
+    given: &[(usize, Affine)],
+) -> Result<Vec<Step>, Refusal> {
     let [(slot, affine)] = given else {
-        return Err(refuse(graph, node, Code::VariableWeight, "its weight or bias depends on the same value"));
+        return Err(refuse(
+            graph,
+            node,
+            Code::VariableWeight,
+            "its weight or bias depends on the same value",
+        ));
     };
     if *slot != layout.variable {
-        return Err(refuse(graph, node, Code::VariableWeight, "the value is not its variable input"));
+        return Err(refuse(
+            graph,
+            node,
+            Code::VariableWeight,
+            "the value is not its variable input",
+        ));
     }
     if layout.input.is_empty() {
-        return Err(refuse(graph, node, Code::Nonlinear, "it is not linear in this input"));
+        return Err(refuse(
+            graph,
+            node,
+            Code::Nonlinear,
+            "it is not linear in this input",
+        ));
     }
     covered(graph, node, affine, &layout.input, &layout.dims)?;
     if !affine.is_linear() {
         match layout.shift {
             InputShift::Exact => {}
-            InputShift::Padded => return Err(refuse(graph, node, Code::ZeroPadding, "it pads its input with zeros")),
+            InputShift::Padded => {
+                return Err(refuse(
+                    graph,
+                    node,
+                    Code::ZeroPadding,
+                    "it pads its input with zeros",
+                ));
+            }
             InputShift::TapsDiffer => {
-                return Err(refuse(graph, node, Code::ShiftBlocked, "outputs are made of different numbers of taps"));
+                return Err(refuse(
+                    graph,
+                    node,
+                    Code::ShiftBlocked,
+                    "outputs are made of different numbers of taps",
+                ));
             }
         }
     }
     if layout.bias != Bias::Behind || affine.is_linear() {
-        let effects = vec![Effect::AbsorbInput { node, affine: affine.clone() }];
-        return Ok(vec![Step { effects, next: Vec::new() }]);
+        let effects = vec![Effect::AbsorbInput {
+            node,
+            affine: affine.clone(),
+        }];
+        return Ok(vec![Step {
+            effects,
+            next: Vec::new(),
+        }]);
     }
     let shift = matmul::shift_of(graph, node, layout, affine)?;
     let mut effects = Vec::new();
     if !affine.is_shift() {
-        effects.push(Effect::AbsorbInput { node, affine: affine.without_shift() });
+        effects.push(Effect::AbsorbInput {
+            node,
+            affine: affine.without_shift(),
+        });
     }
-    let on = Step { effects: effects.clone(), next: vec![(0, matmul::widened(graph, node, &shift)?)] };
-    effects.extend(matmul::shift_behind(graph, node, &shift)?);
-    Ok(vec![on, Step { effects, next: Vec::new() }])
+    let on = Step {
+        effects: effects.clone(),
+        next: vec![(0, Affine::shifting(shift.clone()))],
+    };
+    if matmul::can_be_gemm(graph, node) {
+        effects = vec![
+            Effect::BecomeGemm { node },
+            Effect::AbsorbInput {
+                node,
+                affine: affine.clone(),
+            },
+        ];
+    } else {
+        effects.extend(matmul::shift_behind(node, &shift));
+    }
+    Ok(vec![
+        on,
+        Step {
+            effects,
+            next: Vec::new(),
+        },
+    ])
 }
 
-fn covered(graph: &Graph<'_>, node: NodeId, affine: &Affine, along: &[Along], dims: &[usize]) -> Result<(), Refusal> {
-    fixed_along(graph, node, affine, |axis| !along.iter().any(|along| along.value == axis))?;
+fn covered(
+    graph: &Graph<'_>,
+    node: NodeId,
+    affine: &Affine,
+    along: &[Along],
+    dims: &[usize],
+) -> Result<(), Refusal> {
+    fixed_along(graph, node, affine, |axis| {
+        !along.iter().any(|along| along.value == axis)
+    })?;
     for along in along.iter().filter(|along| along.value < affine.rank()) {
         let extent: usize = along.weight.iter().map(|&axis| dims[axis]).product();
         if ![1, extent].contains(&affine.extent(along.value)) {
@@ -162,14 +263,26 @@ fn covered(graph: &Graph<'_>, node: NodeId, affine: &Affine, along: &[Along], di
 /// The extents of a constant weight.
 pub(crate) fn weight(graph: &Graph<'_>, node: NodeId, slot: usize) -> Result<Vec<usize>, Refusal> {
     let Some(value) = graph.input(node, slot) else {
-        return Err(refuse(graph, node, Code::VariableWeight, "it has no weight"));
+        return Err(refuse(
+            graph,
+            node,
+            Code::VariableWeight,
+            "it has no weight",
+        ));
     };
     constant(graph, node, value, graph.constant_shape(value))
 }
 
 /// An optional bias must be constant where it is present.
-pub(crate) fn bias(graph: &Graph<'_>, node: NodeId, slot: usize) -> Result<Option<Vec<usize>>, Refusal> {
-    graph.input(node, slot).map(|_| weight(graph, node, slot)).transpose()
+pub(crate) fn bias(
+    graph: &Graph<'_>,
+    node: NodeId,
+    slot: usize,
+) -> Result<Option<Vec<usize>>, Refusal> {
+    graph
+        .input(node, slot)
+        .map(|_| weight(graph, node, slot))
+        .transpose()
 }
 
 /// An affine's array over the weight's axes: ones (or zeros) where it does not vary.
@@ -183,7 +296,12 @@ pub(crate) fn on_weight(array: &ArrayD<f64>, along: &[Along], dims: &[usize]) ->
             continue;
         };
         let varies = array.shape()[value_axis] > 1;
-        shape.extend(along.weight.iter().map(|&axis| if varies { dims[axis] } else { 1 }));
+        shape.extend(
+            along
+                .weight
+                .iter()
+                .map(|&axis| if varies { dims[axis] } else { 1 }),
+        );
         order.extend(&along.weight);
     }
     let cut = ArrayD::from_shape_vec(ndarray::IxDyn(&shape), array.iter().copied().collect());
@@ -195,7 +313,14 @@ pub(crate) fn on_weight(array: &ArrayD<f64>, along: &[Along], dims: &[usize]) ->
         }
     }
     let permutation: Vec<usize> = (0..dims.len())
-        .map(|axis| order.iter().position(|&at| at == axis).expect("every axis is placed"))
+        .map(|axis| {
+            order
+                .iter()
+                .position(|&at| at == axis)
+                .expect("every axis is placed")
+        })
         .collect();
-    cut.permuted_axes(ndarray::IxDyn(&permutation)).as_standard_layout().into_owned()
+    cut.permuted_axes(ndarray::IxDyn(&permutation))
+        .as_standard_layout()
+        .into_owned()
 }

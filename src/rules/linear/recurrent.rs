@@ -15,7 +15,12 @@ pub fn layout(graph: &Graph<'_>, node: NodeId) -> Result<Layout, Refusal> {
     let dims = weight(graph, node, 1)?;
     bias(graph, node, 3)?;
     let [directions, rows, _] = dims[..] else {
-        return Err(refuse(graph, node, Code::UnknownShape, "its weight does not have three axes"));
+        return Err(refuse(
+            graph,
+            node,
+            Code::UnknownShape,
+            "its weight does not have three axes",
+        ));
     };
     Ok(Layout {
         variable: 0,
@@ -23,7 +28,10 @@ pub fn layout(graph: &Graph<'_>, node: NodeId) -> Result<Layout, Refusal> {
         dims,
         output_rank: 4,
         output: Vec::new(),
-        input: vec![Along { value: 2, weight: vec![2] }],
+        input: vec![Along {
+            value: 2,
+            weight: vec![2],
+        }],
         shift: InputShift::Exact,
         bias: Bias::Recurrent { directions, rows },
     })
