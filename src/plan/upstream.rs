@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{BUDGET, Found, finite, rewritable};
+use super::{BUDGET, Found, downstream, finite, rewritable};
 use crate::affine::Affine;
 use crate::graph::{Effect, Graph, Keep, NodeId, ValueId};
 use crate::rules::{self, Code, Refusal, Step, refuse};
@@ -20,6 +20,7 @@ pub(super) fn search(
     seed: NodeId,
     slot: usize,
     affine: &Affine,
+    readers: Readers,
 ) -> Result<Found, Refusal> {
     let Some(output) = graph.output(seed, 0) else {
         return Err(refuse(graph, seed, Code::Nonlinear, "it has no output"));
@@ -40,7 +41,7 @@ pub(super) fn search(
         slot,
         affine: affine.clone(),
     };
-    let mut found = demanded(graph, demand)?;
+    let mut found = demanded(graph, demand, readers)?;
     found.effects.push(Effect::Remove {
         node: seed,
         slot,
@@ -50,28 +51,39 @@ pub(super) fn search(
     Ok(found)
 }
 
+/// What becomes of readers outside the fold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Readers {
+    /// There must be none.
+    Refused,
+    /// They absorb the inverse affine (Yvinec, Dapogny and Bailly, IJCAI 2022).
+    Compensated,
+}
+
 /// What it takes that an input slot of a node sees an affine of what it saw.
-pub(super) fn demanded(graph: &Graph<'_>, demand: Demand) -> Result<Found, Refusal> {
+pub(super) fn demanded(
+    graph: &Graph<'_>,
+    demand: Demand,
+    readers: Readers,
+) -> Result<Found, Refusal> {
     finite(graph, demand.node, &demand.affine)?;
     let mut search = Search {
         graph,
         seed: demand.node,
+        readers,
         budget: BUDGET,
         hopeless: BTreeMap::new(),
         failed: BTreeMap::new(),
     };
     loop {
         let region = search.meet_all(Region::default(), demand.clone(), 0)?;
-        let Some((value, refusal)) = search.outside_reader(&region) else {
-            return Ok(Found {
-                effects: region.effects,
-                ends: Vec::new(),
-                changed: region.assigned.into_keys().collect(),
-                nodes: region.nodes.into_iter().collect(),
-            });
-        };
-        search.hopeless.insert(value, refusal);
-        search.failed.clear();
+        match search.closed(region) {
+            Ok(found) => return Ok(found),
+            Err((value, refusal)) => {
+                search.hopeless.insert(value, refusal);
+                search.failed.clear();
+            }
+        }
     }
 }
 
@@ -94,6 +106,7 @@ struct Region {
 struct Search<'g, 'm> {
     graph: &'g Graph<'m>,
     seed: NodeId,
+    readers: Readers,
     budget: usize,
     /// Values that something outside every fold of this seed reads.
     hopeless: BTreeMap<ValueId, Refusal>,
@@ -284,6 +297,9 @@ impl Search<'_, '_> {
         if let Some(refusal) = self.hopeless.get(&value) {
             return Err(refusal.clone());
         }
+        if self.readers == Readers::Compensated {
+            return Ok(());
+        }
         let position = |node: NodeId| (graph.node(node).position, node);
         let outside = graph.readers(value).find(|&(reader, _)| {
             reader != self.seed
@@ -305,11 +321,49 @@ impl Search<'_, '_> {
         )
     }
 
-    fn outside_reader(&self, region: &Region) -> Option<(ValueId, Refusal)> {
-        region.assigned.keys().find_map(|&value| {
-            let mut readers = self.graph.readers(value);
-            let (reader, _) = readers.find(|edge| !region.edges.contains(edge))?;
-            Some((value, self.also_read(reader, value)))
-        })
+    /// The fold, if nothing outside it reads what it rewrites, or what reads it can make up for it.
+    fn closed(&self, region: Region) -> Result<Found, (ValueId, Refusal)> {
+        let mut found = Found {
+            effects: region.effects,
+            ends: Vec::new(),
+            changed: region.assigned.keys().copied().collect(),
+            nodes: region.nodes.iter().copied().collect(),
+        };
+        for (&value, affine) in &region.assigned {
+            let readers = self.graph.readers(value);
+            let outside: Vec<(NodeId, usize)> = readers
+                .filter(|edge| !region.edges.contains(edge))
+                .collect();
+            let Some(&(reader, _)) = outside.first() else {
+                continue;
+            };
+            let refused = self.also_read(reader, value);
+            if self.readers == Readers::Refused {
+                return Err((value, refused));
+            }
+            let inverse = affine
+                .inverse()
+                .filter(|_| well_conditioned(affine))
+                .ok_or((value, refused))?;
+            let other = downstream::absorbed_by(self.graph, self.seed, &outside, &inverse)
+                .map_err(|refusal| (value, refusal))?;
+            // What sees the inverse must not be what brought the affine about.
+            if let Some(&both) = other.nodes.iter().find(|node| region.nodes.contains(node)) {
+                return Err((value, self.also_read(both, value)));
+            }
+            found.effects.extend(other.effects);
+            found.ends.extend(other.ends);
+            found.changed.extend(other.changed);
+            found.nodes.extend(other.nodes);
+        }
+        Ok(found)
     }
+}
+
+/// A scale near zero would blow up what its inverse is multiplied with.
+fn well_conditioned(affine: &Affine) -> bool {
+    let magnitudes = affine.scale().iter().map(|s| s.abs());
+    let smallest = magnitudes.clone().fold(f64::INFINITY, f64::min);
+    let largest = magnitudes.fold(0.0, f64::max);
+    smallest >= 1e-3 * largest.max(1.0)
 }
