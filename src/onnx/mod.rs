@@ -6,6 +6,7 @@ pub mod edit;
 pub mod elements;
 pub mod error;
 mod external;
+pub mod extract;
 mod files;
 mod index;
 mod load;

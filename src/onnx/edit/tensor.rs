@@ -8,11 +8,11 @@ use std::sync::Arc;
 use super::Edits;
 use super::node::fields_of;
 use crate::onnx::elements::{byte_count, narrow_chunk, type_name, widen_chunk};
-use crate::onnx::error::{EditError, Flaw, FlawKind};
+use crate::onnx::error::{EditError, Flaw, FlawKind, WriteError};
 use crate::onnx::files::FileId;
 use crate::onnx::load::Model;
 use crate::onnx::model::{GraphView, Name, TensorView};
-use crate::onnx::proto::tensor_proto::DataType;
+use crate::onnx::proto::{self, tensor_proto::DataType};
 use crate::onnx::render::OldPlace;
 use crate::onnx::rope::Rope;
 use crate::onnx::splice::Splices;
@@ -165,6 +165,28 @@ impl Edits<'_> {
             like: OldPlace::of(tensor),
         });
         Ok(())
+    }
+
+    /// A tensor as a message of its own, for a Constant node.
+    ///
+    /// # Errors
+    /// If its elements are not as many as its extents ask for, or the type cannot hold them.
+    pub fn tensor_message(&self, tensor: NewTensor) -> Result<proto::TensorProto, EditError> {
+        let dense = self.dense(&tensor.name, &tensor.dims, tensor.data_type, tensor.data)?;
+        let (bytes, flaws) = dense.to_vec(self.model).map_err(|error| match error {
+            WriteError::Read(error) => EditError::Read(error),
+            error => EditError::Unsupported(error.to_string()),
+        })?;
+        if let Some(flaw) = flaws.into_iter().next() {
+            return Err(flaw.into());
+        }
+        Ok(proto::TensorProto {
+            dims: tensor.dims.iter().map(|&extent| extent as i64).collect(),
+            data_type: Some(tensor.data_type),
+            name: Some(tensor.name.to_string()),
+            raw_data: Some(bytes),
+            ..Default::default()
+        })
     }
 
     fn dense(
