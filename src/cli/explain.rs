@@ -20,7 +20,13 @@ pub(super) fn run(arguments: &ExplainArgs) -> anyhow::Result<Exit> {
     let Some(wanted) = &arguments.code else {
         let mut list = String::new();
         for code in Code::ALL {
-            let _ = writeln!(list, "{:<24} {:<12} {}", code.name(), code.kind().to_string(), code.summary());
+            let _ = writeln!(
+                list,
+                "{:<24} {:<12} {}",
+                code.name(),
+                code.kind().to_string(),
+                code.summary()
+            );
         }
         say(&list)?;
         return Ok(Exit::Yes);
@@ -28,6 +34,12 @@ pub(super) fn run(arguments: &ExplainArgs) -> anyhow::Result<Exit> {
     let Some(code) = Code::ALL.iter().find(|code| code.name() == wanted) else {
         bail!("there is no code {wanted:?}; `bnfold explain` without a code lists them all");
     };
-    say(&format!("{} ({})\n\n{}\n\n{}\n", code.name(), code.kind(), code.summary(), code.advice()))?;
+    say(&format!(
+        "{} ({})\n\n{}\n\n{}\n",
+        code.name(),
+        code.kind(),
+        code.summary(),
+        code.advice()
+    ))?;
     Ok(Exit::Yes)
 }

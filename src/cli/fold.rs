@@ -23,7 +23,13 @@ pub(super) struct FoldArgs {
     #[arg(required = true)]
     model: Option<PathBuf>,
     /// Where to write the result; `-` is standard output
-    #[arg(short, long, value_name = "OUT", required_unless_present = "in_place", conflicts_with = "in_place")]
+    #[arg(
+        short,
+        long,
+        value_name = "OUT",
+        required_unless_present = "in_place",
+        conflicts_with = "in_place"
+    )]
     output: Option<PathBuf>,
     /// Replace the model by the result
     #[arg(long)]
@@ -71,7 +77,10 @@ pub(super) fn run(arguments: &FoldArgs) -> anyhow::Result<Exit> {
     };
     let progress = Progress::new(!arguments.quiet);
     progress.stage("reading");
-    let reading = ReadOptions { allow_hard_links: arguments.allow_hard_links, ..ReadOptions::default() };
+    let reading = ReadOptions {
+        allow_hard_links: arguments.allow_hard_links,
+        ..ReadOptions::default()
+    };
     let model = Model::open_with(path, &reading)?;
     progress.stage("planning");
     let mut options = arguments.selection.plan_options()?;
@@ -151,7 +160,9 @@ fn written<'m>(
                 };
                 return Ok((folded, Some(output)));
             }
-            Err(WriteError::Unrepresentable { flaws, .. }) => folded = without_flaws(folded, options, &flaws)?,
+            Err(WriteError::Unrepresentable { flaws, .. }) => {
+                folded = without_flaws(folded, options, &flaws)?
+            }
             Err(error) => return Err(error.into()),
         }
     }
@@ -170,7 +181,8 @@ fn finish(arguments: &FoldArgs, report: &Report) -> anyhow::Result<()> {
         false => say(&text)?,
     }
     if let Some(path) = &arguments.json {
-        std::fs::write(path, json::render(report)).with_context(|| format!("cannot write the report {}", path.display()))?;
+        std::fs::write(path, json::render(report))
+            .with_context(|| format!("cannot write the report {}", path.display()))?;
     }
     Ok(())
 }

@@ -31,11 +31,19 @@ pub(super) struct InspectArgs {
 pub(super) fn run(arguments: &InspectArgs) -> anyhow::Result<Exit> {
     let model = Model::open(&arguments.model)?;
     let options = arguments.selection.plan_options()?;
-    let folded = fold(&model, arguments.selection.reading(), &options).with_context(|| arguments.model.display().to_string())?;
+    let folded = fold(&model, arguments.selection.reading(), &options)
+        .with_context(|| arguments.model.display().to_string())?;
     let report = Report::new(&arguments.model.display().to_string(), &folded);
     match arguments.json {
         true => say(&json::render(&report))?,
-        false => say(&text::render_plan(&report, if arguments.verbose { Detail::Full } else { Detail::Normal }))?,
+        false => say(&text::render_plan(
+            &report,
+            if arguments.verbose {
+                Detail::Full
+            } else {
+                Detail::Normal
+            },
+        ))?,
     }
     Ok(Exit::Yes)
 }

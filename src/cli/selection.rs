@@ -31,7 +31,11 @@ impl Selection {
     pub(super) fn plan_options(&self) -> anyhow::Result<PlanOptions> {
         Ok(PlanOptions {
             keep: globs(&self.keep)?,
-            only: if self.only.is_empty() { None } else { Some(globs(&self.only)?) },
+            only: if self.only.is_empty() {
+                None
+            } else {
+                Some(globs(&self.only)?)
+            },
             only_batch_norm: self.only_batch_norm,
             reduce: self.reduce,
             ..PlanOptions::default()
@@ -62,7 +66,9 @@ fn globs(patterns: &[String]) -> anyhow::Result<GlobSet> {
     let mut set = GlobSetBuilder::new();
     for pattern in patterns {
         let glob = GlobBuilder::new(pattern).literal_separator(false).build();
-        set.add(glob.with_context(|| format!("{pattern:?} is no pattern; use * and ? for any characters"))?);
+        set.add(glob.with_context(|| {
+            format!("{pattern:?} is no pattern; use * and ? for any characters")
+        })?);
     }
     Ok(set.build()?)
 }

@@ -23,7 +23,11 @@ pub(super) struct Checking {
 fn dimension(text: &str) -> Result<(String, usize), String> {
     let wrong = || format!("{text:?} is not NAME=SIZE, like batch=4");
     let (name, size) = text.rsplit_once('=').ok_or_else(wrong)?;
-    let size = size.parse().ok().filter(|&size| size > 0).ok_or_else(wrong)?;
+    let size = size
+        .parse()
+        .ok()
+        .filter(|&size| size > 0)
+        .ok_or_else(wrong)?;
     match name.is_empty() {
         true => Err(wrong()),
         false => Ok((name.to_owned(), size)),
@@ -32,6 +36,13 @@ fn dimension(text: &str) -> Result<(String, usize), String> {
 
 /// Compares a model with its rewritten bytes.
 #[cfg(not(feature = "engine"))]
-pub(super) fn compare(_: &Model, _: &[u8], _: &Folded<'_>, _: &Checking) -> anyhow::Result<Verification> {
-    bail!("bnfold was built without an engine and cannot verify; use --no-verify, or build it with the feature `engine`")
+pub(super) fn compare(
+    _: &Model,
+    _: &[u8],
+    _: &Folded<'_>,
+    _: &Checking,
+) -> anyhow::Result<Verification> {
+    bail!(
+        "bnfold was built without an engine and cannot verify; use --no-verify, or build it with the feature `engine`"
+    )
 }

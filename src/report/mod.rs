@@ -172,8 +172,15 @@ impl Report {
     /// The report of a fold that has not been verified or written yet.
     pub fn new(path: &str, folded: &Folded<'_>) -> Report {
         let model = folded.graph.model;
-        let standard = model.opset_imports.iter().find(|opset| opset.domain.is_empty());
-        let (batch_norms, affines) = folded.plan.entries.iter().partition::<Vec<&Entry>, _>(|entry| entry.is_batch_norm());
+        let standard = model
+            .opset_imports
+            .iter()
+            .find(|opset| opset.domain.is_empty());
+        let (batch_norms, affines) = folded
+            .plan
+            .entries
+            .iter()
+            .partition::<Vec<&Entry>, _>(|entry| entry.is_batch_norm());
         Report {
             schema: "bnfold-report/1",
             version: env!("CARGO_PKG_VERSION"),
@@ -196,7 +203,11 @@ impl Report {
 
     /// How many BNs are folded, and how many stay.
     pub fn counts(&self) -> (usize, usize) {
-        let folded = self.batch_norms.iter().filter(|node| node.fold.is_some()).count();
+        let folded = self
+            .batch_norms
+            .iter()
+            .filter(|node| node.fold.is_some())
+            .count();
         (folded, self.batch_norms.len() - folded)
     }
 }
@@ -212,7 +223,10 @@ impl NodeReport {
                         sites.push(site);
                     }
                 }
-                let sites = sites.into_iter().map(|(node, side)| SiteReport { node: node.to_owned(), side });
+                let sites = sites.into_iter().map(|(node, side)| SiteReport {
+                    node: node.to_owned(),
+                    side,
+                });
                 let fold = FoldReport {
                     way: fold.way.name(),
                     sites: sites.collect(),

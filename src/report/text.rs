@@ -74,7 +74,11 @@ fn nodes(text: &mut String, report: &Report, detail: Detail) -> std::fmt::Result
         }
     }
     if !report.affines.is_empty() {
-        writeln!(text, "  {GOOD}folded{GOOD:#} {} that are a BatchNormalization in disguise", count(report.affines.len(), "other node"))?;
+        writeln!(
+            text,
+            "  {GOOD}folded{GOOD:#} {} that are a BatchNormalization in disguise",
+            count(report.affines.len(), "other node")
+        )?;
         for node in &report.affines {
             fold(text, node, detail)?;
         }
@@ -92,8 +96,16 @@ fn fold(text: &mut String, node: &NodeReport, detail: Detail) -> std::fmt::Resul
     let Some(fold) = &node.fold else {
         return Ok(());
     };
-    let sites: Vec<String> = fold.sites.iter().map(|site| format!("{} ({})", site.node, site.side)).collect();
-    let sites = if sites.is_empty() { "nothing, for nothing reads it".to_owned() } else { sites.join(", ") };
+    let sites: Vec<String> = fold
+        .sites
+        .iter()
+        .map(|site| format!("{} ({})", site.node, site.side))
+        .collect();
+    let sites = if sites.is_empty() {
+        "nothing, for nothing reads it".to_owned()
+    } else {
+        sites.join(", ")
+    };
     write!(text, "    {}{} → {sites}", node.name, within(node))?;
     if !fold.through.is_empty() && detail == Detail::Full {
         write!(text, " {DIM}through {}{DIM:#}", fold.through.join(", "))?;
@@ -111,8 +123,14 @@ fn within(node: &NodeReport) -> String {
 fn reasons(text: &mut String, node: &NodeReport, detail: Detail) -> std::fmt::Result {
     writeln!(text, "    {}{}", node.name, within(node))?;
     // One reason for all ways is said once; that there is no sibling convolution goes without saying.
-    let same = node.reasons.windows(2).all(|pair| pair[0].code == pair[1].code && pair[0].node == pair[1].node);
-    let shown = node.reasons.iter().filter(|reason| detail == Detail::Full || reason.code.name() != "no-sibling");
+    let same = node
+        .reasons
+        .windows(2)
+        .all(|pair| pair[0].code == pair[1].code && pair[0].node == pair[1].node);
+    let shown = node
+        .reasons
+        .iter()
+        .filter(|reason| detail == Detail::Full || reason.code.name() != "no-sibling");
     for reason in shown.take(if same { 1 } else { usize::MAX }) {
         let way = if same { "" } else { reason.way };
         writeln!(
@@ -128,7 +146,9 @@ fn reasons(text: &mut String, node: &NodeReport, detail: Detail) -> std::fmt::Re
 }
 
 fn comparison(text: &mut String, verification: &Verification, detail: Detail) -> std::fmt::Result {
-    let (Verification::Equivalent(comparison) | Verification::Different(comparison) | Verification::Unknown(comparison)) = verification
+    let (Verification::Equivalent(comparison)
+    | Verification::Different(comparison)
+    | Verification::Unknown(comparison)) = verification
     else {
         return Ok(());
     };
@@ -147,7 +167,8 @@ fn comparison(text: &mut String, verification: &Verification, detail: Detail) ->
 }
 
 fn figures(text: &mut String, output: &OutputFigures) -> std::fmt::Result {
-    let number = |figure: Option<f64>| figure.map_or("-".to_owned(), |figure| format!("{figure:.1e}"));
+    let number =
+        |figure: Option<f64>| figure.map_or("-".to_owned(), |figure| format!("{figure:.1e}"));
     writeln!(
         text,
         "  {} {} {:?}: error of the original {}, of the result {}; they differ by {}, allowed {:.1e}",
@@ -177,11 +198,26 @@ fn verdict(text: &mut String, report: &Report) -> std::fmt::Result {
     let (folded, stay) = report.counts();
     let reason = |comparison: &Comparison| comparison.reason.clone().unwrap_or_default();
     match &report.verification {
-        Verification::Unchanged => write!(text, "{BOLD}nothing to fold{BOLD:#}: the output is the input, byte for byte")?,
-        Verification::Skipped => write!(text, "{DOUBTFUL}not verified{DOUBTFUL:#}: {folded} folded, {stay} stay")?,
-        Verification::Equivalent(_) => write!(text, "{GOOD}equivalent{GOOD:#}: {folded} folded, {stay} stay")?,
-        Verification::Different(comparison) => write!(text, "{BAD}different{BAD:#}: {}", reason(comparison))?,
-        Verification::Unknown(comparison) => write!(text, "{DOUBTFUL}unknown{DOUBTFUL:#}: {}", reason(comparison))?,
+        Verification::Unchanged => write!(
+            text,
+            "{BOLD}nothing to fold{BOLD:#}: the output is the input, byte for byte"
+        )?,
+        Verification::Skipped => write!(
+            text,
+            "{DOUBTFUL}not verified{DOUBTFUL:#}: {folded} folded, {stay} stay"
+        )?,
+        Verification::Equivalent(_) => write!(
+            text,
+            "{GOOD}equivalent{GOOD:#}: {folded} folded, {stay} stay"
+        )?,
+        Verification::Different(comparison) => {
+            write!(text, "{BAD}different{BAD:#}: {}", reason(comparison))?
+        }
+        Verification::Unknown(comparison) => write!(
+            text,
+            "{DOUBTFUL}unknown{DOUBTFUL:#}: {}",
+            reason(comparison)
+        )?,
     }
     match &report.output {
         Some(output) => writeln!(
