@@ -12,4 +12,5 @@ pub mod report;
 pub mod rules;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+#[cfg(feature = "engine")]
 pub mod verify;
