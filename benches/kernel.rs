@@ -20,7 +20,9 @@ const SHAPES: [&[usize]; 5] = [
     &[2, 64, 16, 56, 56],
 ];
 
-/// Turns of each contender; the fastest counts.
+/// How long the turns of one comparison go on, and how many there are at least.
+/// Turns are short and the fastest counts, so other work on the machine hardly shows.
+const TIME: Duration = Duration::from_millis(400);
 const TURNS: usize = 15;
 
 fn main() {
@@ -111,9 +113,12 @@ fn bench<T: Element>(shape: &[usize], dtype: &str, filter: &str) {
 fn compare<T: Element>(x: &ArrayD<T>, dtype: &str, contender: &Contender<'_, T>) {
     let mut y = x.clone();
     let bytes = (x.len() * size_of::<T>()) as f64;
-    let repeats = (1e8 / bytes).ceil() as usize;
+    let repeats = (1e7 / bytes).ceil() as usize;
+    let start = Instant::now();
+    let mut turns = 0;
     let mut fastest = [Duration::MAX; 2];
-    for _ in 0..TURNS {
+    while turns < TURNS || start.elapsed() < TIME {
+        turns += 1;
         let copy = time(repeats, || {
             copy(
                 x.as_slice().expect("contiguous"),

@@ -35,6 +35,8 @@ pub(super) trait Real:
         f: impl Fn(Self, [Self; 3]) -> Self,
     );
 
+    fn block<T: Element>(vector: impl Vector, block: &[T; BLOCK]) -> [Self; BLOCK];
+
     /// Fills `to` with the values of `from`, which has the same length.
     fn widen<T: Element>(vector: impl Vector, from: &[T], to: &mut [Self]);
 
@@ -93,6 +95,15 @@ impl Real for f64 {
         lanes.map_with(parameters, |value, parameters| {
             T::from_f64(f(value.to_f64(), parameters))
         });
+    }
+
+    #[inline(always)]
+    fn block<T: Element>(_: impl Vector, block: &[T; BLOCK]) -> [Self; BLOCK] {
+        let mut wide = [0.0; BLOCK];
+        for (wide, value) in wide.iter_mut().zip(block) {
+            *wide = value.to_f64();
+        }
+        wide
     }
 
     #[inline(always)]
@@ -168,6 +179,11 @@ impl Real for f32 {
                 T::from_f32(f(value.to_f32(), parameters))
             });
         }
+    }
+
+    #[inline(always)]
+    fn block<T: Element>(vector: impl Vector, block: &[T; BLOCK]) -> [Self; BLOCK] {
+        T::widen(vector, block)
     }
 
     #[inline(always)]
