@@ -79,8 +79,8 @@ pub(super) fn demanded(
         let region = search.meet_all(Region::default(), demand.clone(), 0)?;
         match search.closed(region) {
             Ok(found) => return Ok(found),
-            Err((value, refusal)) => {
-                search.hopeless.insert(value, refusal);
+            Err(outside) => {
+                search.hopeless.extend(outside);
                 search.failed.clear();
             }
         }
@@ -300,11 +300,9 @@ impl Search<'_, '_> {
         if self.readers == Readers::Compensated {
             return Ok(());
         }
-        let position = |node: NodeId| (graph.node(node).position, node);
-        let outside = graph.readers(value).find(|&(reader, _)| {
-            reader != self.seed
-                && (position(reader) > position(self.seed) || !rules::passes(graph, reader))
-        });
+        let mut readers = graph.readers(value);
+        let outside =
+            readers.find(|&(reader, _)| reader != self.seed && !rules::passes(graph, reader));
         match outside {
             Some((reader, _)) => Err(self.also_read(reader, value)),
             None => Ok(()),
@@ -321,14 +319,16 @@ impl Search<'_, '_> {
         )
     }
 
-    /// The fold, if nothing outside it reads what it rewrites, or what reads it can make up for it.
-    fn closed(&self, region: Region) -> Result<Found, (ValueId, Refusal)> {
+    /// The fold, if nothing outside it reads what it rewrites, or what reads it can make up for it; else the values
+    /// that cannot be rewritten.
+    fn closed(&self, region: Region) -> Result<Found, Vec<(ValueId, Refusal)>> {
         let mut found = Found {
-            effects: region.effects,
+            effects: region.effects.clone(),
             ends: Vec::new(),
             changed: region.assigned.keys().copied().collect(),
             nodes: region.nodes.iter().copied().collect(),
         };
+        let mut refused = Vec::new();
         for (&value, affine) in &region.assigned {
             let readers = self.graph.readers(value);
             let outside: Vec<(NodeId, usize)> = readers
@@ -337,26 +337,43 @@ impl Search<'_, '_> {
             let Some(&(reader, _)) = outside.first() else {
                 continue;
             };
-            let refused = self.also_read(reader, value);
-            if self.readers == Readers::Refused {
-                return Err((value, refused));
+            let compensated = match self.readers {
+                Readers::Refused => Err(self.also_read(reader, value)),
+                Readers::Compensated => self.compensated(&region, value, &outside, affine),
+            };
+            match compensated {
+                Ok(other) => {
+                    found.effects.extend(other.effects);
+                    found.ends.extend(other.ends);
+                    found.changed.extend(other.changed);
+                    found.nodes.extend(other.nodes);
+                }
+                Err(refusal) => refused.push((value, refusal)),
             }
-            let inverse = affine
-                .inverse()
-                .filter(|_| well_conditioned(affine))
-                .ok_or((value, refused))?;
-            let other = downstream::absorbed_by(self.graph, self.seed, &outside, &inverse)
-                .map_err(|refusal| (value, refusal))?;
-            // What sees the inverse must not be what brought the affine about.
-            if let Some(&both) = other.nodes.iter().find(|node| region.nodes.contains(node)) {
-                return Err((value, self.also_read(both, value)));
-            }
-            found.effects.extend(other.effects);
-            found.ends.extend(other.ends);
-            found.changed.extend(other.changed);
-            found.nodes.extend(other.nodes);
         }
-        Ok(found)
+        if refused.is_empty() {
+            Ok(found)
+        } else {
+            Err(refused)
+        }
+    }
+
+    /// Readers outside the fold absorb the inverse; they must not be what brought the affine about.
+    fn compensated(
+        &self,
+        region: &Region,
+        value: ValueId,
+        outside: &[(NodeId, usize)],
+        affine: &Affine,
+    ) -> Result<Found, Refusal> {
+        let refused = || self.also_read(outside[0].0, value);
+        let inverse = affine.inverse().filter(|_| well_conditioned(affine));
+        let inverse = inverse.ok_or_else(refused)?;
+        let other = downstream::absorbed_by(self.graph, self.seed, outside, &inverse)?;
+        match other.nodes.iter().find(|node| region.nodes.contains(node)) {
+            Some(&both) => Err(self.also_read(both, value)),
+            None => Ok(other),
+        }
     }
 }
 

@@ -31,6 +31,28 @@ pub fn render(report: &Report, detail: Detail) -> String {
     text
 }
 
+/// A verification alone.
+pub fn render_verification(verification: &Verification, detail: Detail) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = comparison(&mut text, verification, detail);
+    let reason = |comparison: &Comparison| comparison.reason.clone().unwrap_or_default();
+    let _ = match verification {
+        Verification::Unchanged => writeln!(text, "{GOOD}equivalent{GOOD:#}: the same bytes"),
+        Verification::Skipped => writeln!(text, "{DOUBTFUL}not verified{DOUBTFUL:#}"),
+        Verification::Equivalent(_) => writeln!(text, "{GOOD}equivalent{GOOD:#}"),
+        Verification::Different(comparison) => {
+            writeln!(text, "{BAD}different{BAD:#}: {}", reason(comparison))
+        }
+        Verification::Unknown(comparison) => writeln!(
+            text,
+            "{DOUBTFUL}unknown{DOUBTFUL:#}: {}",
+            reason(comparison)
+        ),
+    };
+    text
+}
+
 /// The plan alone: what would be folded, and why the rest stays.
 pub fn render_plan(report: &Report, detail: Detail) -> String {
     let mut text = String::new();
