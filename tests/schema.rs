@@ -6,7 +6,8 @@ use std::path::Path;
 #[test]
 fn committed_code_is_generated_from_the_schema() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let schema = protox::compile(["onnx.proto"], [root.join("proto")]).expect("the schema compiles");
+    let schema =
+        protox::compile(["onnx.proto"], [root.join("proto")]).expect("the schema compiles");
     let out = tempfile::tempdir().expect("a temporary directory");
     prost_build::Config::new()
         .out_dir(out.path())

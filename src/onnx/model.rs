@@ -9,6 +9,8 @@ use std::sync::Arc;
 use super::proto;
 use super::wire::Span;
 
+pub use super::load::{Model, ReadOptions};
+
 /// A name of a value, node, operator or domain, exactly as it stands in the file.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name(Arc<[u8]>);
@@ -22,6 +24,12 @@ impl Name {
     /// Whether this is the empty name, which stands for an absent input or output.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl std::borrow::Borrow<[u8]> for Name {
+    fn borrow(&self) -> &[u8] {
+        &self.0
     }
 }
 

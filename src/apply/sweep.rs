@@ -1,0 +1,172 @@
+//! What nothing reads any more goes: constants, the nodes that computed them, and what the file says about them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Rewrite;
+use crate::graph::{NodeId, Origin, ScopeKind, ValueId};
+use crate::onnx::EditError;
+use crate::onnx::model::{AnnotationView, AttributeValue, GraphView, Name, ValueInfoView};
+
+impl Rewrite<'_, '_> {
+    /// Removes what the folds left unread; returns how many nodes fewer there are.
+    pub(super) fn sweep(&mut self) -> Result<i64, EditError> {
+        let mut dead: BTreeSet<NodeId> = BTreeSet::new();
+        let mut uses = self.uses();
+        let mut open: Vec<ValueId> = (0..self.original.values.len() as u32)
+            .map(ValueId)
+            .collect();
+        open.retain(|value| self.lost_its_readers(*value, &uses));
+        while let Some(value) = open.pop() {
+            match self.graph.value(value).origin.clone() {
+                Origin::Initializer {
+                    tensor,
+                    overridable: false,
+                } => {
+                    self.edits.remove_initializer(tensor)?;
+                    self.forget_input(value)?;
+                }
+                Origin::Node(node, _) if self.is_unread(node, &uses) && dead.insert(node) => {
+                    if let Some(view) = self.graph.node(node).view {
+                        self.edits.remove_node(view)?;
+                    }
+                    for input in self.graph.node(node).inputs.iter().flatten() {
+                        if let Some(count) = uses.get_mut(input) {
+                            *count -= 1;
+                        }
+                        if self.lost_its_readers(*input, &uses) {
+                            open.push(*input);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.forget_vanished(&dead)?;
+        let count = |alive: bool, in_file: bool| {
+            let nodes = self.graph.nodes.iter();
+            nodes
+                .filter(|node| node.alive == alive && node.view.is_some() == in_file)
+                .count()
+        };
+        let (gone, came) = (count(false, true) + dead.len(), count(true, false));
+        Ok(gone as i64 - came as i64)
+    }
+
+    /// How many slots read each value once the new constants are in place.
+    fn uses(&self) -> BTreeMap<ValueId, usize> {
+        let mut uses = BTreeMap::new();
+        for node in self.graph.node_ids() {
+            for (slot, input) in self.graph.node(node).inputs.iter().enumerate() {
+                let Some(input) = *input else { continue };
+                let renamed = self.renamed.get(&(node, slot));
+                // An update in place keeps the original constant's name, and with it the original constant.
+                let source = self.in_place(node, slot, renamed).unwrap_or(input);
+                if renamed.is_none()
+                    || source != input
+                    || renamed == Some(&self.graph.value(input).name)
+                {
+                    *uses.entry(source).or_default() += 1;
+                }
+            }
+        }
+        uses
+    }
+
+    fn in_place(&self, node: NodeId, slot: usize, renamed: Option<&Name>) -> Option<ValueId> {
+        let source = self
+            .original
+            .nodes
+            .get(node.0 as usize)?
+            .inputs
+            .get(slot)
+            .copied()
+            .flatten()?;
+        (renamed == Some(&self.original.value(source).name)).then_some(source)
+    }
+
+    fn lost_its_readers(&self, value: ValueId, uses: &BTreeMap<ValueId, usize>) -> bool {
+        if value.0 as usize >= self.original.values.len() {
+            return false;
+        }
+        let at = self.graph.value(value);
+        let had_readers = !self.original.value(value).consumers.is_empty();
+        had_readers
+            && uses.get(&value).is_none_or(|&count| count == 0)
+            && !at.is_output
+            && !at.is_reserved
+    }
+
+    fn is_unread(&self, node: NodeId, uses: &BTreeMap<ValueId, usize>) -> bool {
+        let at = self.graph.node(node);
+        let has_body = at.view.is_some_and(|view| {
+            view.attributes.iter().any(|a| {
+                matches!(
+                    a.value,
+                    AttributeValue::Graph(_) | AttributeValue::Graphs(_)
+                )
+            })
+        });
+        let unread = |&output: &ValueId| {
+            let at = self.graph.value(output);
+            uses.get(&output).is_none_or(|&count| count == 0) && !at.is_output && !at.is_reserved
+        };
+        at.alive && !has_body && at.view.is_some() && at.outputs.iter().flatten().all(unread)
+    }
+
+    /// Below IR version 4 an initializer is a graph input as well.
+    fn forget_input(&mut self, value: ValueId) -> Result<(), EditError> {
+        let at = self.graph.value(value);
+        let is_main = self.graph.scopes[at.scope.0 as usize].kind == ScopeKind::Main;
+        let inputs = &self.original.model.graph.inputs;
+        match inputs.iter().find(|input| is_main && input.name == at.name) {
+            Some(input) => self.edits.remove_input(input),
+            None => Ok(()),
+        }
+    }
+
+    /// Type entries of values that no longer exist.
+    fn forget_vanished(&mut self, dead: &BTreeSet<NodeId>) -> Result<(), EditError> {
+        let mut vanished: BTreeMap<u32, BTreeSet<Name>> = BTreeMap::new();
+        for (index, value) in self.original.values.iter().enumerate() {
+            let now = self.graph.value(ValueId(index as u32));
+            let is_gone = match now.origin {
+                Origin::Node(node, _) => dead.contains(&node) || !self.graph.node(node).alive,
+                Origin::Undefined => true,
+                _ => false,
+            };
+            if is_gone && matches!(value.origin, Origin::Node(..)) {
+                vanished
+                    .entry(value.scope.0)
+                    .or_default()
+                    .insert(value.name.clone());
+            }
+        }
+        for (scope, names) in vanished {
+            let (infos, annotations) = self.entries(scope);
+            for info in infos.iter().filter(|info| names.contains(&info.name)) {
+                self.edits.remove_value_info(info)?;
+            }
+            for annotation in annotations
+                .iter()
+                .filter(|annotation| names.contains(&annotation.tensor_name))
+            {
+                self.edits.remove_annotation(annotation)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn entries(&self, scope: u32) -> (Vec<ValueInfoView>, Vec<AnnotationView>) {
+        let model = self.original.model;
+        let of = |graph: &GraphView| (graph.value_info.clone(), graph.annotations.clone());
+        match self.original.scopes[scope as usize].kind {
+            ScopeKind::Main => of(&model.graph),
+            ScopeKind::Function(index) => (model.functions[index].value_info.clone(), Vec::new()),
+            ScopeKind::Nested { .. } => {
+                let inner = self.original.scopes[scope as usize].nodes.first();
+                let graph = inner.and_then(|&node| self.initializer_scope(node));
+                graph.map(of).unwrap_or_default()
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The command line: what people may ask for, and the exit codes of the answers.
+//!
+//! Exit codes follow grep's grammar: 0 yes, 1 no, 2 trouble.
+
+mod explain;
+mod fold;
+mod inspect;
+mod output;
+mod progress;
+mod selection;
+mod verification;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use output::fail;
+
+/// What the process answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Yes: written and equivalent, nothing found.
+    Yes = 0,
+    /// No: not equivalent, something found.
+    No = 1,
+    /// It could not be told.
+    Trouble = 2,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  bnfold model.onnx -o out.onnx             fold, verify, write
+  bnfold model.onnx -o out.onnx --dim N=4   with 4 for the symbolic dimension N in the check
+  bnfold inspect model.onnx                 what would be folded, and why the rest stays
+  bnfold explain zero-padding               what a reason means and what to do
+
+Exit status:
+  0  written, and equivalent to the original
+  1  the result would not be equivalent; nothing is written
+  2  trouble: the model cannot be read, run or written; nothing is written";
+
+/// Folds every BatchNormalization that algebra allows out of an ONNX model, and proves it.
+#[derive(Debug, Parser)]
+#[command(name = "bnfold", version, about, after_help = EXAMPLES, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    fold: fold::FoldArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show the plan: what would be folded, and why the rest stays; writes nothing
+    Inspect(inspect::InspectArgs),
+    /// Explain a reason's code: what it means, and what to do
+    Explain(explain::ExplainArgs),
+}
+
+/// Does what the arguments ask for.
+pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
+    match cli.command {
+        Some(Command::Inspect(arguments)) => inspect::run(&arguments),
+        Some(Command::Explain(arguments)) => explain::run(&arguments),
+        None => fold::run(&cli.fold),
+    }
+}

@@ -1,0 +1,34 @@
+//! What goes to the terminal: styled where one listens, plain elsewhere and under NO_COLOR.
+
+use std::io::{self, Write as _};
+
+/// Writes text to standard output; a reader that went away is no failure.
+pub(super) fn say(text: &str) -> io::Result<()> {
+    quiet_pipe(write!(anstream::stdout().lock(), "{text}"))
+}
+
+/// Writes text to standard error.
+pub(super) fn tell(text: &str) -> io::Result<()> {
+    quiet_pipe(write!(anstream::stderr().lock(), "{text}"))
+}
+
+/// An error in one sentence, with what it rests on.
+pub(crate) fn fail(error: &anyhow::Error) {
+    let mut sentence = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        // Typed errors already name their source.
+        if !sentence.contains(&cause) {
+            sentence.push_str(if sentence.is_empty() { "" } else { ": " });
+            sentence.push_str(&cause);
+        }
+    }
+    let _ = tell(&format!("bnfold: {sentence}\n"));
+}
+
+fn quiet_pipe(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}

@@ -1,0 +1,230 @@
+//! Runs ONNX models: the only room that names tract.
+//!
+//! A model is run node by node on concrete tensors, so nothing is folded, fused or rewritten on the way:
+//! what is compared later is what the model says.
+//! BatchNormalization runs on the project's own kernel, the truth (`Precision::Double`) on own float64 kernels,
+//! float32 convolutions and matrix products and the operators without an own kernel on tract, one node at a time.
+//! float16 and bfloat16 are computed in float32.
+
+#[cfg(test)]
+mod agreement;
+mod call;
+pub mod constant;
+mod control;
+mod decode;
+mod delegate;
+mod element;
+mod error;
+mod graph;
+mod guard;
+mod interpret;
+mod kernels;
+mod tensor;
+
+use std::fmt;
+use std::path::Path;
+
+pub use element::ElementType;
+pub use error::EngineError;
+pub use graph::{Dim, Port, Signature};
+pub use tensor::{Data, Element, ShapeError, Tensor};
+
+/// An encoded model and where its external data lies.
+#[derive(Clone, Copy, Debug)]
+pub struct ModelBytes<'a> {
+    /// The file's bytes.
+    pub bytes: &'a [u8],
+    /// The directory that external data is relative to; without one, external data is an error.
+    pub directory: Option<&'a Path>,
+}
+
+impl<'a> ModelBytes<'a> {
+    /// A model without external data.
+    pub fn new(bytes: &'a [u8]) -> ModelBytes<'a> {
+        ModelBytes {
+            bytes,
+            directory: None,
+        }
+    }
+}
+
+/// What floating-point values are computed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// float32 and float64 as declared, float16 and bfloat16 in float32.
+    Declared,
+    /// All of them in float64; casts between floating-point types do not round.
+    Double,
+}
+
+impl Precision {
+    /// The type that values declared as `element` are held in.
+    pub fn compute_type(self, element: ElementType) -> ElementType {
+        match (self, element) {
+            (Precision::Double, element) if element.is_float() => ElementType::Float64,
+            (_, ElementType::Float16 | ElementType::BFloat16) => ElementType::Float32,
+            _ => element,
+        }
+    }
+}
+
+/// What a model may take before it is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Nodes, with functions expanded at every call.
+    pub nodes: usize,
+    /// Bytes of all stored tensors, and eight times the elements of any single result.
+    pub bytes: u64,
+}
+
+impl Default for Budget {
+    fn default() -> Budget {
+        Budget {
+            nodes: 1 << 20,
+            bytes: 32 << 30,
+        }
+    }
+}
+
+/// A value that a node has just given.
+#[derive(Clone, Copy, Debug)]
+pub struct Produced<'a> {
+    /// Empty in the main graph, else the names of the nodes that lead to the nested graph or function.
+    pub scope: &'a str,
+    /// The value's name.
+    pub name: &'a str,
+    /// The node's name.
+    pub node: &'a str,
+    /// The node's operator.
+    pub operator: &'a str,
+    /// The value.
+    pub tensor: &'a Tensor,
+}
+
+/// What an observer wants done with a value.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Go on.
+    Keep,
+    /// Go on with this value in its place.
+    Replace(Tensor),
+    /// End the run with [`EngineError::Stopped`].
+    Stop,
+}
+
+/// Sees every value as it is given, without holding it.
+pub trait Observer {
+    /// Called once per value and evaluation.
+    fn value(&mut self, produced: &Produced<'_>) -> Step;
+}
+
+/// An observer that looks at nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoObserver;
+
+impl Observer for NoObserver {
+    fn value(&mut self, _: &Produced<'_>) -> Step {
+        Step::Keep
+    }
+}
+
+/// A model that is ready to run any number of times.
+pub trait Session: fmt::Debug + Send {
+    /// What the model takes and gives.
+    fn signature(&self) -> &Signature;
+
+    /// What a reader of a report should know about how this model is run.
+    fn notes(&self) -> Vec<String>;
+
+    /// Runs the model on named inputs and gives its outputs in the model's order.
+    ///
+    /// In [`Precision::Double`] floating-point outputs are held in float64; their `element` is the declared type.
+    fn run(
+        &mut self,
+        inputs: &[(String, Tensor)],
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<(String, Tensor)>, EngineError>;
+}
+
+/// Something that runs ONNX models.
+pub trait Engine: fmt::Debug + Send + Sync {
+    /// The engine's name and version, for reports.
+    fn name(&self) -> &str;
+
+    /// Reads a model.
+    fn load(
+        &self,
+        model: ModelBytes<'_>,
+        precision: Precision,
+    ) -> Result<Box<dyn Session>, EngineError>;
+
+    /// Reads a model in float64 with each weight that `rewritten` no longer holds moved at random, by up
+    /// to one rounding of its stored type.
+    ///
+    /// What the outputs move by is what rounding the rewritten weights once may do to them.
+    fn load_perturbed(
+        &self,
+        model: ModelBytes<'_>,
+        rewritten: ModelBytes<'_>,
+        seed: u64,
+    ) -> Result<Box<dyn Session>, EngineError> {
+        let _ = (model, rewritten, seed);
+        Err(EngineError::Lacking {
+            what: "weights moved by a rounding",
+        })
+    }
+}
+
+/// The engine of this crate.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BuiltIn {
+    /// What a model may take.
+    pub budget: Budget,
+}
+
+impl Engine for BuiltIn {
+    fn name(&self) -> &str {
+        delegate::NAME
+    }
+
+    fn load(
+        &self,
+        model: ModelBytes<'_>,
+        precision: Precision,
+    ) -> Result<Box<dyn Session>, EngineError> {
+        let program = decode::decode(model, precision, self.budget, None)?;
+        Ok(Box::new(interpret::Interpreter::new(
+            program,
+            precision,
+            self.budget,
+        )))
+    }
+
+    fn load_perturbed(
+        &self,
+        model: ModelBytes<'_>,
+        rewritten: ModelBytes<'_>,
+        seed: u64,
+    ) -> Result<Box<dyn Session>, EngineError> {
+        let precision = Precision::Double;
+        let kept = decode::decode(rewritten, precision, self.budget, None)?.fingerprints();
+        let moves = decode::Perturbation::new(seed, kept);
+        let program = decode::decode(model, precision, self.budget, Some(moves))?;
+        Ok(Box::new(interpret::Interpreter::new(
+            program,
+            precision,
+            self.budget,
+        )))
+    }
+}
+
+/// What a model without inputs gives: the value of a constant subgraph.
+pub fn evaluate_constants(model: ModelBytes<'_>) -> Result<Vec<(String, Tensor)>, EngineError> {
+    let mut session = BuiltIn::default().load(model, Precision::Declared)?;
+    session.run(&[], &mut NoObserver)
+}
+
+/// Decodes one encoded tensor (a `.pb` file of a test data set): its name and value.
+pub fn decode_tensor(bytes: &[u8]) -> Result<(String, Tensor), EngineError> {
+    decode::decode_tensor(bytes)
+}

@@ -1,0 +1,451 @@
+//! Building the index: names to values, scope by scope.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::{
+    Graph, Node, NodeId, Origin, Scope, ScopeId, ScopeKind, Value, ValueId, constant, shape,
+};
+use crate::onnx::model::{
+    AnnotationView, AttributeValue, GraphView, Model, Name, NodeView, OperatorSet, SparseView,
+    TensorView, ValueInfoView,
+};
+
+/// A model whose nodes and values do not fit together.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GraphError {
+    /// A value is defined twice.
+    #[error("value {value} is defined twice in {scope}; give each output its own name")]
+    DefinedTwice {
+        /// The value.
+        value: String,
+        /// The scope.
+        scope: String,
+    },
+    /// A node reads what nothing defines.
+    #[error(
+        "node {node} reads {value}, which nothing defines; the model is incomplete, export it again"
+    )]
+    Undefined {
+        /// The value.
+        value: String,
+        /// The node that reads it.
+        node: String,
+    },
+    /// A node reads what a later node produces.
+    #[error(
+        "node {node} reads {value} before it is produced: the nodes form a cycle or are not in topological order; \
+         export the model again"
+    )]
+    NotSorted {
+        /// The value.
+        value: String,
+        /// The node that reads it.
+        node: String,
+    },
+    /// A node lacks a required input.
+    #[error(
+        "node {node}: {op} needs at least {needed} inputs and has {found}; export the model again"
+    )]
+    TooFewInputs {
+        /// The node.
+        node: String,
+        /// Its operator.
+        op: String,
+        /// Inputs that the standard requires.
+        needed: usize,
+        /// Inputs that it has.
+        found: usize,
+    },
+    /// A graph output that nothing defines.
+    #[error("graph output {value} is defined by nothing; the model is incomplete, export it again")]
+    UndefinedOutput {
+        /// The output.
+        value: String,
+    },
+}
+
+/// How constants are read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reading {
+    /// Evaluates constants that the model computes; without it they count as unknown.
+    pub evaluate: Option<constant::Evaluate>,
+    /// Whether initializers that a caller may override are taken as constant.
+    pub freeze_inputs: bool,
+}
+
+impl<'m> Graph<'m> {
+    /// Indexes a model.
+    ///
+    /// # Errors
+    /// If names do not resolve, or a node lacks inputs that every version of its operator requires.
+    pub fn new(model: &'m Model, reading: Reading) -> Result<Graph<'m>, GraphError> {
+        let graph = Graph {
+            model,
+            scopes: Vec::new(),
+            nodes: Vec::new(),
+            values: Vec::new(),
+            symbols: shape::Symbols::default(),
+            contents: HashMap::new(),
+            constant: Vec::new(),
+            constants: Rc::new(constant::Cache::new(reading)),
+        };
+        let mut index = Index {
+            graph,
+            names: Vec::new(),
+        };
+        index.main()?;
+        for function in 0..model.functions.len() {
+            index.function(function)?;
+        }
+        index.reserve();
+        let mut graph = index.graph;
+        shape::infer(&mut graph);
+        Ok(graph)
+    }
+}
+
+struct Index<'m> {
+    graph: Graph<'m>,
+    names: Vec<HashMap<Name, ValueId>>,
+}
+
+impl<'m> Index<'m> {
+    fn main(&mut self) -> Result<(), GraphError> {
+        let model = self.graph.model;
+        self.body(&model.graph, ScopeKind::Main, None, &model.opset_imports)
+    }
+
+    fn body(
+        &mut self,
+        view: &'m GraphView,
+        kind: ScopeKind,
+        parent: Option<ScopeId>,
+        opsets: &'m [OperatorSet],
+    ) -> Result<(), GraphError> {
+        let scope = self.open(kind, parent, opsets);
+        self.initializers(scope, view)?;
+        for input in &view.inputs {
+            if !self.names[scope.0 as usize].contains_key(&input.name) {
+                self.define(scope, &input.name, Origin::Input)?;
+            }
+        }
+        self.nodes(scope, &view.nodes)?;
+        let outputs: Vec<Name> = view
+            .outputs
+            .iter()
+            .map(|output| output.name.clone())
+            .collect();
+        self.outputs(scope, &outputs)?;
+        for info in view
+            .inputs
+            .iter()
+            .chain(&view.outputs)
+            .chain(&view.value_info)
+        {
+            self.declare(scope, info);
+        }
+        self.annotations(scope, &view.annotations);
+        Ok(())
+    }
+
+    fn function(&mut self, index: usize) -> Result<(), GraphError> {
+        let view = &self.graph.model.functions[index];
+        let scope = self.open(ScopeKind::Function(index), None, &view.opset_imports);
+        for input in &view.inputs {
+            self.define(scope, input, Origin::Input)?;
+        }
+        self.nodes(scope, &view.nodes)?;
+        self.outputs(scope, &view.outputs)?;
+        for info in &view.value_info {
+            self.declare(scope, info);
+        }
+        Ok(())
+    }
+
+    fn open(
+        &mut self,
+        kind: ScopeKind,
+        parent: Option<ScopeId>,
+        opsets: &'m [OperatorSet],
+    ) -> ScopeId {
+        let id = ScopeId(self.graph.scopes.len() as u32);
+        self.graph.scopes.push(Scope {
+            kind,
+            parent,
+            opsets,
+            nodes: Vec::new(),
+            outputs: Vec::new(),
+        });
+        self.names.push(HashMap::new());
+        id
+    }
+
+    fn initializers(&mut self, scope: ScopeId, view: &'m GraphView) -> Result<(), GraphError> {
+        let ir_version = self.graph.model.ir_version;
+        let inputs: std::collections::HashSet<&Name> = match ir_version {
+            ..4 => Default::default(),
+            _ => view.inputs.iter().map(|input| &input.name).collect(),
+        };
+        for tensor in &view.initializers {
+            let overridable = inputs.contains(&tensor.name);
+            let id = self.define(
+                scope,
+                &tensor.name,
+                Origin::Initializer {
+                    tensor,
+                    overridable,
+                },
+            )?;
+            self.describe(id, tensor);
+        }
+        for SparseView { name, .. } in &view.sparse_initializers {
+            self.define(scope, name, Origin::Sparse)?;
+        }
+        Ok(())
+    }
+
+    fn describe(&mut self, id: ValueId, tensor: &TensorView) {
+        let value = self.graph.value_mut(id);
+        value.data_type = tensor.data_type;
+        value.shape = Some(Rc::new(shape::Shape::known(&tensor.dims)));
+    }
+
+    fn nodes(&mut self, scope: ScopeId, nodes: &'m [NodeView]) -> Result<(), GraphError> {
+        for view in nodes {
+            self.node(scope, view)?;
+        }
+        Ok(())
+    }
+
+    fn node(&mut self, scope: ScopeId, view: &'m NodeView) -> Result<(), GraphError> {
+        let id = NodeId(self.graph.nodes.len() as u32);
+        let op = self.standard_op(view);
+        if let Some(needed) = required_inputs(&op)
+            && view
+                .inputs
+                .iter()
+                .take_while(|name| !name.is_empty())
+                .count()
+                < needed
+        {
+            return Err(GraphError::TooFewInputs {
+                node: label(view),
+                op: op.to_string(),
+                needed,
+                found: view.inputs.len(),
+            });
+        }
+        self.graph.nodes.push(Node {
+            scope,
+            view: Some(view),
+            op,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            alive: true,
+            pending: None,
+            position: (id.0, 0),
+        });
+        self.graph.scopes[scope.0 as usize].nodes.push(id);
+        let mut inputs = Vec::with_capacity(view.inputs.len());
+        for (slot, name) in view.inputs.iter().enumerate() {
+            inputs.push(match name.is_empty() {
+                true => None,
+                false => Some(self.read(scope, name, (id, slot), view)?),
+            });
+        }
+        self.graph.node_mut(id).inputs = inputs;
+        self.bodies(scope, id, view)?;
+        let mut outputs = Vec::with_capacity(view.outputs.len());
+        for (slot, name) in view.outputs.iter().enumerate() {
+            outputs.push(match name.is_empty() {
+                true => None,
+                false => Some(self.define(scope, name, Origin::Node(id, slot))?),
+            });
+        }
+        self.graph.node_mut(id).outputs = outputs;
+        Ok(())
+    }
+
+    fn bodies(
+        &mut self,
+        scope: ScopeId,
+        node: NodeId,
+        view: &'m NodeView,
+    ) -> Result<(), GraphError> {
+        let opsets = self.graph.scopes[scope.0 as usize].opsets;
+        for attribute in &view.attributes {
+            let graphs = match &attribute.value {
+                AttributeValue::Graph(graph) => std::slice::from_ref(&**graph),
+                AttributeValue::Graphs(graphs) => graphs,
+                _ => continue,
+            };
+            for graph in graphs {
+                self.body(graph, ScopeKind::Nested { node }, Some(scope), opsets)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A model-local function may take the place of a standard operator.
+    fn standard_op(&self, view: &NodeView) -> Rc<str> {
+        let functions = &self.graph.model.functions;
+        let is_function = functions
+            .iter()
+            .any(|f| f.domain == view.domain && f.name == view.op_type);
+        match (
+            view.domain.is_empty() && !is_function,
+            std::str::from_utf8(view.op_type.as_bytes()),
+        ) {
+            (true, Ok(op)) => Rc::from(op),
+            _ => Rc::from(""),
+        }
+    }
+
+    fn define(
+        &mut self,
+        scope: ScopeId,
+        name: &Name,
+        origin: Origin<'m>,
+    ) -> Result<ValueId, GraphError> {
+        let id = ValueId(self.graph.values.len() as u32);
+        if self.names[scope.0 as usize]
+            .insert(name.clone(), id)
+            .is_some()
+        {
+            return Err(GraphError::DefinedTwice {
+                value: name.to_string(),
+                scope: self.scope_label(scope),
+            });
+        }
+        self.graph.values.push(Value {
+            name: name.clone(),
+            scope,
+            origin,
+            consumers: Vec::new(),
+            is_output: false,
+            is_reserved: false,
+            data_type: 0,
+            shape: None,
+        });
+        Ok(id)
+    }
+
+    fn read(
+        &mut self,
+        scope: ScopeId,
+        name: &Name,
+        by: (NodeId, usize),
+        view: &NodeView,
+    ) -> Result<ValueId, GraphError> {
+        let Some(id) = self.resolve(scope, name) else {
+            let later = self.is_produced_later(scope, name);
+            let (value, node) = (name.to_string(), label(view));
+            return Err(match later {
+                true => GraphError::NotSorted { value, node },
+                false => GraphError::Undefined { value, node },
+            });
+        };
+        self.graph.value_mut(id).consumers.push(by);
+        Ok(id)
+    }
+
+    fn resolve(&self, scope: ScopeId, name: &Name) -> Option<ValueId> {
+        let mut scope = Some(scope);
+        while let Some(id) = scope {
+            if let Some(&value) = self.names[id.0 as usize].get(name) {
+                return Some(value);
+            }
+            scope = self.graph.scopes[id.0 as usize].parent;
+        }
+        None
+    }
+
+    fn is_produced_later(&self, scope: ScopeId, name: &Name) -> bool {
+        let model = self.graph.model;
+        let nodes = match self.graph.scopes[scope.0 as usize].kind {
+            ScopeKind::Main => &model.graph.nodes,
+            ScopeKind::Function(index) => &model.functions[index].nodes,
+            ScopeKind::Nested { .. } => return false,
+        };
+        nodes.iter().any(|node| node.outputs.contains(name))
+    }
+
+    fn outputs(&mut self, scope: ScopeId, names: &[Name]) -> Result<(), GraphError> {
+        for name in names {
+            let Some(id) = self.resolve(scope, name) else {
+                return Err(GraphError::UndefinedOutput {
+                    value: name.to_string(),
+                });
+            };
+            self.graph.value_mut(id).is_output = true;
+            self.graph.scopes[scope.0 as usize].outputs.push(id);
+        }
+        Ok(())
+    }
+
+    fn declare(&mut self, scope: ScopeId, info: &ValueInfoView) {
+        let Some(&id) = self.names[scope.0 as usize].get(&info.name) else {
+            return;
+        };
+        let declared = info.ty.as_ref().and_then(shape::Declared::read);
+        if let Some(declared) = declared {
+            self.graph.declare(id, &declared);
+        }
+    }
+
+    fn annotations(&mut self, scope: ScopeId, annotations: &[AnnotationView]) {
+        for annotation in annotations {
+            for name in annotation
+                .parameters
+                .iter()
+                .chain([&annotation.tensor_name])
+            {
+                if let Some(&id) = self.names[scope.0 as usize].get(name) {
+                    self.graph.value_mut(id).is_reserved = true;
+                }
+            }
+        }
+    }
+
+    fn reserve(&mut self) {
+        for name in &self.graph.model.reserved_names {
+            if let Some(&id) = self.names[0].get(name) {
+                self.graph.value_mut(id).is_reserved = true;
+            }
+        }
+    }
+
+    fn scope_label(&self, scope: ScopeId) -> String {
+        match self.graph.scopes[scope.0 as usize].kind {
+            ScopeKind::Main => "the main graph".to_owned(),
+            ScopeKind::Nested { node } => format!("the body of node {}", self.graph.label(node)),
+            ScopeKind::Function(index) => {
+                format!("function {}", self.graph.model.functions[index].name)
+            }
+        }
+    }
+}
+
+fn label(view: &NodeView) -> String {
+    match (view.name.is_empty(), view.outputs.first()) {
+        (true, Some(output)) => format!("{}({output})", view.op_type),
+        _ => view.name.to_string(),
+    }
+}
+
+/// Inputs that every version of an operator requires, for the operators that a fold works on.
+fn required_inputs(op: &str) -> Option<usize> {
+    Some(match op {
+        "BatchNormalization" => 5,
+        "LSTM" | "GRU" | "RNN" | "InstanceNormalization" | "GroupNormalization" => 3,
+        "Conv" | "ConvTranspose" | "Gemm" | "MatMul" | "Add" | "Sub" | "Mul" | "Div" | "PRelu"
+        | "Gather" | "LayerNormalization" => 2,
+        "Transpose" | "Flatten" | "Relu" | "LeakyRelu" | "Identity" | "Dropout" | "Reshape"
+        | "Squeeze" | "Unsqueeze" | "AveragePool" | "MaxPool" | "GlobalAveragePool"
+        | "GlobalMaxPool" | "ReduceMean" | "ReduceMax" | "Resize" | "Upsample" | "Pad"
+        | "Concat" | "Sum" | "Split" | "Slice" | "DepthToSpace" | "SpaceToDepth" => 1,
+        _ => return None,
+    })
+}

@@ -1,0 +1,272 @@
+//! Report: what happened to a model, as one value that every format prints.
+//!
+//! Its JSON form is versioned by `schema`; fields are only ever added under one version.
+
+pub mod json;
+pub mod text;
+mod verification;
+
+use serde::Serialize;
+
+use crate::fold::Folded;
+use crate::plan::{Entry, Outcome};
+use crate::rules::{Code, Kind};
+
+/// What happened to a model.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// `bnfold-report/1`.
+    pub schema: &'static str,
+    /// The program's version.
+    pub version: &'static str,
+    /// The model that was read.
+    pub model: ModelSummary,
+    /// Every BatchNormalization, in the order of the graph.
+    pub batch_norms: Vec<NodeReport>,
+    /// Other nodes that were folded: affines in disguise, and merged convolutions.
+    pub affines: Vec<NodeReport>,
+    /// How many nodes fewer the result has.
+    pub nodes_removed: i64,
+    /// Weights that had to be cloned because other nodes read them too.
+    pub clones: usize,
+    /// What the comparison of both models said.
+    pub verification: Verification,
+    /// What was written, if anything was.
+    pub output: Option<OutputSummary>,
+    /// What else a reader should know.
+    pub notes: Vec<String>,
+}
+
+/// A model that was read.
+#[derive(Clone, Debug, Serialize)]
+pub struct ModelSummary {
+    /// Its path.
+    pub path: String,
+    /// Its bytes, without external data.
+    pub bytes: u64,
+    /// Its file format version.
+    pub ir_version: i64,
+    /// The version of the standard operators.
+    pub opset: i64,
+    /// Its nodes, of all scopes.
+    pub nodes: usize,
+}
+
+/// A model that was written.
+#[derive(Clone, Debug, Serialize)]
+pub struct OutputSummary {
+    /// Its path.
+    pub path: String,
+    /// Its bytes, without external data.
+    pub bytes: u64,
+    /// Bytes of its data files.
+    pub data_bytes: u64,
+}
+
+/// What became of a node.
+#[derive(Clone, Debug, Serialize)]
+pub struct NodeReport {
+    /// Its name, or its operator and output.
+    pub name: String,
+    /// The nested graph or function it stands in; empty for the main graph.
+    pub scope: String,
+    /// Its operator.
+    pub op_type: String,
+    /// The fold, if it is folded.
+    pub fold: Option<FoldReport>,
+    /// Why it stays, for each way that was tried.
+    pub reasons: Vec<Reason>,
+}
+
+/// How a node is folded.
+#[derive(Clone, Debug, Serialize)]
+pub struct FoldReport {
+    /// `upstream`, `downstream`, `sideways`, `compensation`, `reduction` or `merge`.
+    pub way: &'static str,
+    /// The nodes that took the affine.
+    pub sites: Vec<SiteReport>,
+    /// The nodes that it passed.
+    pub through: Vec<String>,
+}
+
+/// A node that took an affine.
+#[derive(Clone, Debug, Serialize)]
+pub struct SiteReport {
+    /// The node.
+    pub node: String,
+    /// `output`, `input`, `tap`, `constant` or `add`.
+    pub side: &'static str,
+}
+
+/// Why a node stays.
+#[derive(Clone, Debug, Serialize)]
+pub struct Reason {
+    /// The way that was tried.
+    pub way: &'static str,
+    /// The stable code.
+    pub code: Code,
+    /// What the reason rests on.
+    pub kind: Kind,
+    /// Where the affine could not go on.
+    pub node: String,
+    /// What was found there.
+    pub detail: String,
+}
+
+/// What the comparison of both models said.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "verdict", rename_all = "kebab-case")]
+pub enum Verification {
+    /// There was nothing to compare: the output is the input, byte for byte.
+    Unchanged,
+    /// The comparison was turned off.
+    Skipped,
+    /// Both models compute the same.
+    Equivalent(Comparison),
+    /// They do not.
+    Different(Comparison),
+    /// It could not be told.
+    Unknown(Comparison),
+}
+
+/// A comparison of two models on samples.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Comparison {
+    /// The verdict's grounds in words: a counterexample, or why it could not be told.
+    pub reason: Option<String>,
+    /// How many samples were run.
+    pub samples: usize,
+    /// The seed of the samples.
+    pub seed: u64,
+    /// The tolerance in words.
+    pub tolerance: String,
+    /// What ran the models.
+    pub engine: String,
+    /// Figures per output.
+    pub outputs: Vec<OutputFigures>,
+    /// How many inner values were compared as well.
+    pub values_compared: usize,
+    /// What a reader should know of how the models were run.
+    pub notes: Vec<String>,
+}
+
+/// How close an output is in both models.
+#[derive(Clone, Debug, Serialize)]
+pub struct OutputFigures {
+    /// The output.
+    pub name: String,
+    /// Its element type.
+    pub element: String,
+    /// Its shape on the samples.
+    pub shape: Vec<usize>,
+    /// Largest error of the original against the float64 truth.
+    pub original_error: Option<f64>,
+    /// Largest error of the rewritten model against the float64 truth.
+    pub rewritten_error: Option<f64>,
+    /// Largest difference between the two models.
+    pub difference: Option<f64>,
+    /// The difference that is allowed.
+    pub allowed: f64,
+}
+
+impl Report {
+    /// The report of a fold that has not been verified or written yet.
+    pub fn new(path: &str, folded: &Folded<'_>) -> Report {
+        let model = folded.graph.model;
+        let standard = model
+            .opset_imports
+            .iter()
+            .find(|opset| opset.domain.is_empty());
+        let (batch_norms, affines) = folded
+            .plan
+            .entries
+            .iter()
+            .partition::<Vec<&Entry>, _>(|entry| entry.is_batch_norm());
+        Report {
+            schema: "bnfold-report/1",
+            version: env!("CARGO_PKG_VERSION"),
+            model: ModelSummary {
+                path: path.to_owned(),
+                bytes: model.len(),
+                ir_version: model.ir_version,
+                opset: standard.map_or(0, |opset| opset.version),
+                nodes: folded.graph.nodes.len(),
+            },
+            batch_norms: batch_norms.into_iter().map(NodeReport::new).collect(),
+            affines: affines.into_iter().map(NodeReport::new).collect(),
+            nodes_removed: folded.applied.nodes_removed,
+            clones: folded.applied.clones.len(),
+            verification: Verification::Skipped,
+            output: None,
+            notes: notes(folded),
+        }
+    }
+
+    /// How many BNs are folded, and how many stay.
+    pub fn counts(&self) -> (usize, usize) {
+        let folded = self
+            .batch_norms
+            .iter()
+            .filter(|node| node.fold.is_some())
+            .count();
+        (folded, self.batch_norms.len() - folded)
+    }
+}
+
+fn notes(folded: &Folded<'_>) -> Vec<String> {
+    let clones = &folded.applied.clones;
+    let bytes: u64 = clones.iter().map(|copy| copy.bytes).sum();
+    let copies = format!(
+        "{} copied, {} in all, because other nodes read them unchanged",
+        text::count(clones.len(), "constant"),
+        text::bytes(bytes)
+    );
+    if clones.is_empty() {
+        Vec::new()
+    } else {
+        vec![copies]
+    }
+}
+
+impl NodeReport {
+    fn new(entry: &Entry) -> NodeReport {
+        let (fold, reasons) = match &entry.outcome {
+            Outcome::Folded(fold) => {
+                let mut sites: Vec<(&str, &'static str)> = Vec::new();
+                for site in &fold.sites {
+                    let site = (site.label.as_str(), site.side);
+                    if !sites.contains(&site) {
+                        sites.push(site);
+                    }
+                }
+                let sites = sites.into_iter().map(|(node, side)| SiteReport {
+                    node: node.to_owned(),
+                    side,
+                });
+                let fold = FoldReport {
+                    way: fold.way.name(),
+                    sites: sites.collect(),
+                    through: fold.carriers.clone(),
+                };
+                (Some(fold), Vec::new())
+            }
+            Outcome::Stays(reasons) => {
+                let reason = |(way, refusal): &(crate::plan::Way, crate::rules::Refusal)| Reason {
+                    way: way.name(),
+                    code: refusal.code,
+                    kind: refusal.code.kind(),
+                    node: refusal.node.clone(),
+                    detail: refusal.detail.clone(),
+                };
+                (None, reasons.iter().map(reason).collect())
+            }
+        };
+        NodeReport {
+            name: entry.label.clone(),
+            scope: entry.scope.clone(),
+            op_type: entry.op.clone(),
+            fold,
+            reasons,
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! The report for people: what was folded, what stays and why, and how close both models are.
+
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+
+use super::{Comparison, NodeReport, OutputFigures, Report, Verification};
+
+const BOLD: Style = Style::new().bold();
+const DIM: Style = Style::new().dimmed();
+const GOOD: Style = AnsiColor::Green.on_default().bold();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+const DOUBTFUL: Style = AnsiColor::Yellow.on_default().bold();
+
+/// How much to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Detail {
+    /// One line.
+    Short,
+    /// Folds, refusals, figures.
+    Normal,
+    /// Every way that was tried for every node, carriers, notes of the engine.
+    Full,
+}
+
+/// The report as text with terminal styles; strip them where there is no terminal.
+pub fn render(report: &Report, detail: Detail) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = write(&mut text, report, detail);
+    text
+}
+
+/// The plan alone: what would be folded, and why the rest stays.
+pub fn render_plan(report: &Report, detail: Detail) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = header(&mut text, report).and_then(|()| nodes(&mut text, report, detail));
+    text
+}
+
+fn header(text: &mut String, report: &Report) -> std::fmt::Result {
+    let (folded, stay) = report.counts();
+    let model = &report.model;
+    writeln!(
+        text,
+        "{BOLD}{}{BOLD:#}: {}, {}, opset {}, {}",
+        model.path,
+        count(model.nodes, "node"),
+        count(folded + stay, "BatchNormalization"),
+        model.opset,
+        bytes(model.bytes),
+    )
+}
+
+fn write(text: &mut String, report: &Report, detail: Detail) -> std::fmt::Result {
+    header(text, report)?;
+    if detail > Detail::Short {
+        nodes(text, report, detail)?;
+        comparison(text, &report.verification, detail)?;
+        for note in &report.notes {
+            writeln!(text, "  note: {note}")?;
+        }
+    }
+    verdict(text, report)
+}
+
+fn nodes(text: &mut String, report: &Report, detail: Detail) -> std::fmt::Result {
+    let (folded, stay) = report.counts();
+    if folded > 0 {
+        writeln!(text, "  {GOOD}folded{GOOD:#} {folded}")?;
+        for node in report.batch_norms.iter().filter(|node| node.fold.is_some()) {
+            fold(text, node, detail)?;
+        }
+    }
+    let merged = |node: &&NodeReport| node.fold.as_ref().is_some_and(|fold| fold.way == "merge");
+    let (merged, affines): (Vec<_>, Vec<_>) = report.affines.iter().partition(merged);
+    for (nodes, what) in [
+        (affines, "that are a BatchNormalization in disguise"),
+        (merged, "merged into convolutions of the same value"),
+    ] {
+        if nodes.is_empty() {
+            continue;
+        }
+        writeln!(
+            text,
+            "  {GOOD}folded{GOOD:#} {} {what}",
+            count(nodes.len(), "other node")
+        )?;
+        for node in nodes {
+            fold(text, node, detail)?;
+        }
+    }
+    if stay > 0 {
+        writeln!(text, "  {DOUBTFUL}stay{DOUBTFUL:#} {stay}")?;
+        for node in report.batch_norms.iter().filter(|node| node.fold.is_none()) {
+            reasons(text, node, detail)?;
+        }
+    }
+    Ok(())
+}
+
+fn fold(text: &mut String, node: &NodeReport, detail: Detail) -> std::fmt::Result {
+    let Some(fold) = &node.fold else {
+        return Ok(());
+    };
+    let sites: Vec<String> = fold
+        .sites
+        .iter()
+        .map(|site| format!("{} ({})", site.node, site.side))
+        .collect();
+    let sites = if sites.is_empty() {
+        "nothing, for nothing reads it".to_owned()
+    } else {
+        sites.join(", ")
+    };
+    write!(text, "    {}{} → {sites}", node.name, within(node))?;
+    if ["compensation", "reduction"].contains(&fold.way) {
+        write!(text, " {DOUBTFUL}by {}{DOUBTFUL:#}", fold.way)?;
+    }
+    if !fold.through.is_empty() && detail == Detail::Full {
+        write!(text, " {DIM}through {}{DIM:#}", fold.through.join(", "))?;
+    }
+    writeln!(text)
+}
+
+fn within(node: &NodeReport) -> String {
+    match node.scope.is_empty() {
+        true => String::new(),
+        false => format!(" in {}", node.scope),
+    }
+}
+
+fn reasons(text: &mut String, node: &NodeReport, detail: Detail) -> std::fmt::Result {
+    writeln!(text, "    {}{}", node.name, within(node))?;
+    // One reason for all ways is said once; that there is no sibling convolution goes without saying.
+    let same = node
+        .reasons
+        .windows(2)
+        .all(|pair| pair[0].code == pair[1].code && pair[0].node == pair[1].node);
+    let shown = node
+        .reasons
+        .iter()
+        .filter(|reason| detail == Detail::Full || reason.code.name() != "no-sibling");
+    for reason in shown.take(if same { 1 } else { usize::MAX }) {
+        let way = if same { "" } else { reason.way };
+        writeln!(
+            text,
+            "      {way:<10} {BOLD}{}{BOLD:#} {DIM}({}){DIM:#} at {}: {}",
+            reason.code.name(),
+            reason.kind,
+            reason.node,
+            reason.detail
+        )?;
+    }
+    Ok(())
+}
+
+fn comparison(text: &mut String, verification: &Verification, detail: Detail) -> std::fmt::Result {
+    let (Verification::Equivalent(comparison)
+    | Verification::Different(comparison)
+    | Verification::Unknown(comparison)) = verification
+    else {
+        return Ok(());
+    };
+    for output in &comparison.outputs {
+        figures(text, output)?;
+    }
+    if !comparison.outputs.is_empty() {
+        grounds(text, comparison)?;
+    }
+    if detail == Detail::Full {
+        for note in &comparison.notes {
+            writeln!(text, "    {DIM}{note}{DIM:#}")?;
+        }
+    }
+    Ok(())
+}
+
+fn figures(text: &mut String, output: &OutputFigures) -> std::fmt::Result {
+    let number =
+        |figure: Option<f64>| figure.map_or("-".to_owned(), |figure| format!("{figure:.1e}"));
+    writeln!(
+        text,
+        "  {} {} {:?}: error of the original {}, of the result {}; they differ by {}, allowed {:.1e}",
+        output.name,
+        output.element,
+        output.shape,
+        number(output.original_error),
+        number(output.rewritten_error),
+        number(output.difference),
+        output.allowed
+    )
+}
+
+fn grounds(text: &mut String, comparison: &Comparison) -> std::fmt::Result {
+    writeln!(
+        text,
+        "    {DIM}{}, seed {}, {} compared inside; {}; {}{DIM:#}",
+        count(comparison.samples, "sample"),
+        comparison.seed,
+        count(comparison.values_compared, "value"),
+        comparison.tolerance,
+        comparison.engine
+    )
+}
+
+fn verdict(text: &mut String, report: &Report) -> std::fmt::Result {
+    let (folded, stay) = report.counts();
+    let reason = |comparison: &Comparison| comparison.reason.clone().unwrap_or_default();
+    match &report.verification {
+        Verification::Unchanged => write!(
+            text,
+            "{BOLD}nothing to fold{BOLD:#}: the output is the input, byte for byte"
+        )?,
+        Verification::Skipped => write!(
+            text,
+            "{DOUBTFUL}not verified{DOUBTFUL:#}: {folded} folded, {stay} stay"
+        )?,
+        Verification::Equivalent(_) => write!(
+            text,
+            "{GOOD}equivalent{GOOD:#}: {folded} folded, {stay} stay"
+        )?,
+        Verification::Different(comparison) => {
+            write!(text, "{BAD}different{BAD:#}: {}", reason(comparison))?
+        }
+        Verification::Unknown(comparison) => write!(
+            text,
+            "{DOUBTFUL}unknown{DOUBTFUL:#}: {}",
+            reason(comparison)
+        )?,
+    }
+    match &report.output {
+        Some(output) => writeln!(
+            text,
+            "; wrote {BOLD}{}{BOLD:#} ({} and {} less)",
+            output.path,
+            count(usize::try_from(report.nodes_removed).unwrap_or(0), "node"),
+            saved(report.model.bytes, output.bytes)
+        ),
+        None => writeln!(text, "; nothing was written"),
+    }
+}
+
+fn saved(before: u64, after: u64) -> String {
+    match before.checked_sub(after) {
+        Some(less) => bytes(less),
+        None => format!("−{}", bytes(after - before)),
+    }
+}
+
+/// A count with its noun.
+pub fn count(number: usize, noun: &str) -> String {
+    match number {
+        1 => format!("1 {noun}"),
+        _ => format!("{number} {noun}s"),
+    }
+}
+
+/// A size in the unit that keeps it short.
+pub fn bytes(number: u64) -> String {
+    const UNITS: [&str; 5] = ["bytes", "kB", "MB", "GB", "TB"];
+    let mut size = number as f64;
+    let mut unit = 0;
+    while size >= 1000.0 && unit + 1 < UNITS.len() {
+        size /= 1000.0;
+        unit += 1;
+    }
+    match unit {
+        0 => format!("{number} bytes"),
+        _ => format!("{size:.1} {}", UNITS[unit]),
+    }
+}

@@ -1,0 +1,52 @@
+//! Identity and inference Dropout: the affine passes unchanged.
+//!
+//! Dropout up to opset 6 is inference with `is_test = 1`; in opsets 7 to 11 always; from opset 12 on unless its
+//! `training_mode` input is given and not the constant false. A used mask does not depend on the values.
+
+use crate::affine::Affine;
+use crate::graph::{Graph, NodeId};
+use crate::rules::{Code, Direction, Refusal, readable, refuse};
+
+/// Identity.
+///
+/// # Errors
+/// Never.
+pub fn identity(
+    _: &Graph<'_>,
+    _: NodeId,
+    _: Direction,
+    affine: &Affine,
+) -> Result<Affine, Refusal> {
+    Ok(affine.clone())
+}
+
+/// Dropout in inference mode.
+///
+/// # Errors
+/// If the node may be in training mode.
+pub fn dropout(
+    graph: &Graph<'_>,
+    node: NodeId,
+    _: Direction,
+    affine: &Affine,
+) -> Result<Affine, Refusal> {
+    let is_inference = match graph.opset(node) {
+        ..7 => readable(graph, node, graph.node(node).int("is_test", 0))? != 0,
+        7..12 => true,
+        _ => match graph.input(node, 2) {
+            None => true,
+            Some(training_mode) => graph
+                .integers(training_mode)
+                .is_some_and(|flag| flag == [0]),
+        },
+    };
+    match is_inference {
+        true => Ok(affine.clone()),
+        false => Err(refuse(
+            graph,
+            node,
+            Code::Nonlinear,
+            "it drops elements in training mode",
+        )),
+    }
+}

@@ -1,0 +1,137 @@
+//! Extents for symbolic dimensions.
+//!
+//! Equal names get equal extents; an unnamed dimension is called `INPUT.AXIS`.
+//! What the caller does not give is tried in turn, small first: the first axis of an input as a batch,
+//! the others as lengths.
+
+use std::collections::BTreeMap;
+
+use crate::engine::{Dim, Port, Signature};
+
+/// Extents to try, in order: (batch, length).
+const CANDIDATES: [(usize, usize); 14] = [
+    (2, 8),
+    (2, 16),
+    (2, 32),
+    (2, 64),
+    (2, 128),
+    (2, 224),
+    (2, 256),
+    (1, 8),
+    (1, 32),
+    (1, 224),
+    (2, 4),
+    (2, 1),
+    (1, 1),
+    (1, 512),
+];
+
+/// Extents of all symbolic dimensions.
+pub(super) type Binding = BTreeMap<String, usize>;
+
+/// The name that a dimension is bound under; `None` if it is a number.
+fn symbol(port: &Port, axis: usize, dim: &Dim) -> Option<String> {
+    match dim {
+        Dim::Fixed(_) => None,
+        Dim::Symbol(name) => Some(name.clone()),
+        Dim::Unknown => Some(format!("{}.{axis}", port.name)),
+    }
+}
+
+/// Bindings to try: one if nothing is open.
+pub(super) fn candidates(signature: &Signature, given: &BTreeMap<String, usize>) -> Vec<Binding> {
+    // Whether each open symbol is a batch: it stands first in some input.
+    let mut open: BTreeMap<String, bool> = BTreeMap::new();
+    let mut fixed = Binding::new();
+    for port in &signature.inputs {
+        for (axis, dim) in port.dims.iter().flatten().enumerate() {
+            let Some(name) = symbol(port, axis, dim) else {
+                continue;
+            };
+            match given.get(&name) {
+                Some(&extent) => {
+                    fixed.insert(name, extent);
+                }
+                None => *open.entry(name).or_default() |= axis == 0,
+            }
+        }
+    }
+    if open.is_empty() {
+        return vec![fixed];
+    }
+    let mut bindings: Vec<Binding> = Vec::new();
+    for (batch, length) in CANDIDATES {
+        let mut binding = fixed.clone();
+        binding.extend(
+            open.iter()
+                .map(|(name, &is_batch)| (name.clone(), if is_batch { batch } else { length })),
+        );
+        if !bindings.contains(&binding) {
+            bindings.push(binding);
+        }
+    }
+    bindings
+}
+
+/// An input's extents under a binding; `None` if the model gives it no rank.
+pub(super) fn shape(port: &Port, binding: &Binding) -> Option<Vec<usize>> {
+    let dims = port.dims.as_ref()?;
+    let extent = |(axis, dim): (usize, &Dim)| match dim {
+        Dim::Fixed(extent) => Some(*extent),
+        other => binding.get(&symbol(port, axis, other)?).copied(),
+    };
+    dims.iter().enumerate().map(extent).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn port(name: &str, dims: Vec<Dim>) -> Port {
+        Port {
+            name: name.to_owned(),
+            element: None,
+            dims: Some(dims),
+        }
+    }
+
+    fn symbolic(name: &str) -> Dim {
+        Dim::Symbol(name.to_owned())
+    }
+
+    #[test]
+    fn equal_names_are_equal_extents_and_given_ones_hold() {
+        let signature = Signature {
+            inputs: vec![
+                port("a", vec![symbolic("n"), Dim::Fixed(3), symbolic("t")]),
+                port("b", vec![symbolic("t"), Dim::Unknown]),
+            ],
+            outputs: Vec::new(),
+        };
+        let given = BTreeMap::from([("b.1".to_owned(), 77)]);
+        let bindings = candidates(&signature, &given);
+        assert!(bindings.len() > 1);
+        for binding in &bindings {
+            let a = shape(&signature.inputs[0], binding).unwrap();
+            let b = shape(&signature.inputs[1], binding).unwrap();
+            assert_eq!((a[1], b[1]), (3, 77));
+            assert_eq!(a[2], b[0]);
+        }
+    }
+
+    #[test]
+    fn a_fixed_model_has_one_binding_and_a_rankless_input_no_shape() {
+        let fixed = port("a", vec![Dim::Fixed(2)]);
+        let signature = Signature {
+            inputs: vec![fixed],
+            outputs: Vec::new(),
+        };
+        assert_eq!(candidates(&signature, &BTreeMap::new()), [Binding::new()]);
+        let rankless = Port {
+            name: "x".to_owned(),
+            element: None,
+            dims: None,
+        };
+        assert_eq!(shape(&rankless, &Binding::new()), None);
+    }
+}

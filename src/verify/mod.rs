@@ -1,0 +1,98 @@
+//! Whether a rewritten model computes what the original does.
+//!
+//! The truth is the original run in float64. On seeded inputs,
+//! 1. each value where a fold ends is compared in float64, from the original's values before it:
+//!    the difference may be what rounding that fold's weights once does (`slices`);
+//! 2. each output of the rewritten model, run as it is, may be off the truth by
+//!    `k·err(original) + floor·u·max|truth|`, in its largest and in its root mean square error,
+//! 3. and each output of the rewritten model, run in float64, by a sixteenth of k and an eighth of
+//!    floor, or by half of k times what rounding the original's weights does to it.
+//!
+//! 1 and 3 see the rewrite without the engine's rounding, 2 sees what a user will see. Where an error
+//! is only just too large, what perturbed weights do to the original is measured, more samples are run,
+//! and only then is the verdict given. Types and shapes must agree exactly, other than float outputs be equal.
+//! Not covered: inputs that no sample resembles.
+
+mod dims;
+mod figures;
+mod inputs;
+mod interface;
+mod local;
+mod options;
+mod outputs;
+mod run;
+mod session;
+mod slices;
+#[cfg(test)]
+mod teeth;
+mod verdict;
+
+pub use figures::Figures;
+pub use options::{Tolerance, VerifyOptions};
+pub use verdict::{
+    Counterexample, OutputReport, Side, Timings, Unknown, ValueReport, Verdict, Verification,
+};
+
+use crate::engine::{BuiltIn, Engine, EngineError, ModelBytes};
+use run::Failed;
+
+/// Compares two models on the built-in engine.
+///
+/// Never fails: what hinders the comparison is an [`Verdict::Unknown`].
+pub fn verify(
+    original: ModelBytes<'_>,
+    rewritten: ModelBytes<'_>,
+    options: &VerifyOptions,
+) -> Verification {
+    let engine = BuiltIn {
+        budget: options.budget,
+    };
+    verify_with(&engine, original, rewritten, options)
+}
+
+/// Compares two models on an engine.
+pub fn verify_with(
+    engine: &dyn Engine,
+    original: ModelBytes<'_>,
+    rewritten: ModelBytes<'_>,
+    options: &VerifyOptions,
+) -> Verification {
+    let mut verification = Verification {
+        verdict: Verdict::Equivalent,
+        outputs: Vec::new(),
+        values: Vec::new(),
+        samples: 0,
+        seed: options.seed,
+        tolerance: options.tolerance,
+        dims: Vec::new(),
+        engine: engine.name().to_owned(),
+        notes: Vec::new(),
+        timings: Timings::default(),
+    };
+    verification.verdict =
+        match session::compare(engine, original, rewritten, options, &mut verification) {
+            Ok(verdict) => verdict,
+            Err(reason) => Verdict::Unknown { reason },
+        };
+    verification
+}
+
+fn unknown(failed: Failed) -> Unknown {
+    let side = failed.side;
+    match failed.error {
+        EngineError::UnsupportedOperator {
+            operator,
+            version,
+            node,
+        } => Unknown::Operator {
+            side,
+            operator,
+            version,
+            node,
+        },
+        other => Unknown::Engine {
+            side,
+            message: other.to_string(),
+        },
+    }
+}
