@@ -12,12 +12,14 @@ use half::{bf16, f16};
 use ndarray::{Array, ArrayD, ArrayViewD, ArrayViewMutD, IxDyn};
 use rayon::prelude::*;
 
-const SHAPES: [&[usize]; 5] = [
+const SHAPES: [&[usize]; 7] = [
     &[1, 64, 112, 112],
     &[32, 256, 56, 56],
     &[8, 2048, 7, 7],
     &[4096, 512],
     &[2, 64, 16, 56, 56],
+    &[100_000, 3],
+    &[64, 512, 4, 4],
 ];
 
 /// How long the turns of one comparison go on, and how many there are at least.

@@ -6,11 +6,13 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
+use bytemuck::Pod;
+
 use super::element::Element;
 use super::moments::{Moments, merge};
 use super::real::Real;
 use super::simd::{Vector, Work};
-use super::sums::{careful, combine, is_sound};
+use super::sums::{LANES, add_block, careful, combine, is_sound};
 
 /// Columns that are worked on at a time.
 const WINDOW: usize = 512;
@@ -35,15 +37,13 @@ pub(super) struct Columns<'a, T, F> {
 }
 
 /// What a block of samples needs, per column of the window, then per channel.
-#[repr(align(64))]
 struct Scratch<F> {
-    wide: [[F; WINDOW]; BLOCK],
     pivot: [F; WINDOW],
     first: [F; WINDOW],
     second: [F; WINDOW],
+    totals: [[f64; WINDOW]; 2],
     mean: [f64; WINDOW],
     m2: [f64; WINDOW],
-    totals: [[f64; WINDOW]; 2],
 }
 
 impl<T: Element, F: Real> Work for Columns<'_, T, F> {
@@ -92,9 +92,10 @@ impl<T: Element, F: Real> Columns<'_, T, F> {
             .map(|sample| &sample[window.clone()]);
         let count = (parts.len() * self.inner) as f64;
         let columns = window.len();
+        scratch.pivot[..columns].fill(F::zeroed());
         scratch.add_up(vector, parts.clone(), columns);
         scratch.find_pivots(columns, self.inner, count);
-        scratch.add_deviations(parts.clone(), columns);
+        scratch.add_up(vector, parts.clone(), columns);
         if scratch.combine(columns, self.inner, count) {
             return;
         }
@@ -115,7 +116,6 @@ impl<F: Real> Scratch<F> {
     #[inline(always)]
     fn new() -> Self {
         Self {
-            wide: [[F::zeroed(); WINDOW]; BLOCK],
             pivot: [F::zeroed(); WINDOW],
             first: [F::zeroed(); WINDOW],
             second: [F::zeroed(); WINDOW],
@@ -125,19 +125,40 @@ impl<F: Real> Scratch<F> {
         }
     }
 
-    /// Sums the columns into `first`; keeps what had to be converted.
+    /// `Σ(x − pivot)` and `Σ(x − pivot)²` of the columns.
     #[inline(always)]
     fn add_up<'a, T: Element>(
         &mut self,
         vector: impl Vector,
-        parts: impl Iterator<Item = &'a [T]>,
+        parts: impl Iterator<Item = &'a [T]> + Clone,
         columns: usize,
     ) {
-        let sums = &mut self.first[..columns];
-        sums.fill(F::zeroed());
-        for (part, buffer) in parts.zip(&mut self.wide) {
-            for (sum, &value) in sums.iter_mut().zip(F::wide(vector, part, buffer)) {
-                *sum = *sum + value;
+        let Some(last) = columns.checked_sub(LANES) else {
+            return self.add_up_few(parts, columns);
+        };
+        // The last lanes may overlap those before, which changes nothing.
+        for start in (0..last).step_by(LANES).chain([last]) {
+            let lanes = start..start + LANES;
+            let pivots = lanes_of(&self.pivot[lanes.clone()]);
+            let mut sums = [[F::zeroed(); LANES]; 2];
+            for part in parts.clone() {
+                let block = F::block(vector, &lanes_of(&part[lanes.clone()]));
+                add_block(&mut sums, &block, &pivots);
+            }
+            self.first[lanes.clone()].copy_from_slice(&sums[0]);
+            self.second[lanes].copy_from_slice(&sums[1]);
+        }
+    }
+
+    #[inline(always)]
+    fn add_up_few<'a, T: Element>(&mut self, parts: impl Iterator<Item = &'a [T]>, columns: usize) {
+        let sums = &mut [&mut self.first, &mut self.second].map(|sums| &mut sums[..columns]);
+        sums.iter_mut().for_each(|sums| sums.fill(F::zeroed()));
+        for part in parts {
+            for (column, &value) in part.iter().enumerate() {
+                let deviation = F::load(value) - self.pivot[column];
+                sums[0][column] = sums[0][column] + deviation;
+                sums[1][column] = sums[1][column] + deviation * deviation;
             }
         }
     }
@@ -155,28 +176,6 @@ impl<F: Real> Scratch<F> {
         }
         for (pivots, sums) in pivots.chunks_mut(inner).zip(sums.chunks(inner)) {
             pivots.fill(F::nearest(total(sums) / count));
-        }
-    }
-
-    #[inline(always)]
-    fn add_deviations<'a, T: Element>(
-        &mut self,
-        parts: impl Iterator<Item = &'a [T]>,
-        columns: usize,
-    ) {
-        let pivots = &self.pivot[..columns];
-        let firsts = &mut self.first[..columns];
-        let seconds = &mut self.second[..columns];
-        firsts.fill(F::zeroed());
-        seconds.fill(F::zeroed());
-        for (part, buffer) in parts.zip(&self.wide) {
-            let values = F::cast(part).unwrap_or(buffer);
-            let sums = firsts.iter_mut().zip(seconds.iter_mut());
-            for ((first, second), (&value, &pivot)) in sums.zip(values.iter().zip(pivots)) {
-                let deviation = value - pivot;
-                *first = *first + deviation;
-                *second = *second + deviation * deviation;
-            }
         }
     }
 
@@ -216,6 +215,13 @@ fn widen<F: Real>(from: &[F], to: &mut [f64]) {
     for (to, &from) in to.iter_mut().zip(from) {
         *to = from.into();
     }
+}
+
+#[inline(always)]
+fn lanes_of<V: Pod>(values: &[V]) -> [V; LANES] {
+    let mut lanes = [V::zeroed(); LANES];
+    lanes.copy_from_slice(values);
+    lanes
 }
 
 /// The sum of some neighbours in f64.

@@ -19,7 +19,7 @@ pub(super) struct Spread {
     pub(super) m2: f64,
 }
 
-const LANES: usize = BLOCK;
+pub(super) const LANES: usize = BLOCK;
 /// Terms that a lane adds before it hands over to f64.
 const CHAIN: usize = 16;
 /// Blocks of lanes that make a sample.
@@ -130,10 +130,11 @@ fn finite<F: Real>(value: f64) -> F {
 fn sums<T: Element, F: Real>(vector: impl Vector, values: &[T], pivot: F) -> [f64; 2] {
     let (blocks, rest) = values.as_chunks::<LANES>();
     let mut wide = [[0.0; LANES]; 2];
+    let pivots = [pivot; LANES];
     for chain in blocks.chunks(CHAIN) {
         let mut sums = [[F::zeroed(); LANES]; 2];
         for block in chain {
-            add_block(&mut sums, &F::block(vector, block), pivot);
+            add_block(&mut sums, &F::block(vector, block), &pivots);
         }
         hand_over(&mut wide, &sums);
     }
@@ -144,16 +145,21 @@ fn sums<T: Element, F: Real>(vector: impl Vector, values: &[T], pivot: F) -> [f6
             *lane = F::load(value);
         }
         let mut sums = [[F::zeroed(); LANES]; 2];
-        add_block(&mut sums, &block, pivot);
+        add_block(&mut sums, &block, &pivots);
         hand_over(&mut wide, &sums);
     }
     [total(&wide[0]), total(&wide[1])]
 }
 
+/// Adds `d` and `d²` with `d = x − pivot`, lane by lane.
 #[inline(always)]
-fn add_block<F: Real>([first, second]: &mut [[F; LANES]; 2], block: &[F; LANES], pivot: F) {
+pub(super) fn add_block<F: Real>(
+    [first, second]: &mut [[F; LANES]; 2],
+    block: &[F; LANES],
+    pivot: &[F; LANES],
+) {
     for lane in 0..LANES {
-        let deviation = block[lane] - pivot;
+        let deviation = block[lane] - pivot[lane];
         first[lane] = first[lane] + deviation;
         second[lane] = second[lane] + deviation * deviation;
     }
