@@ -347,19 +347,15 @@ fn recurrent_layers_absorb_on_input() {
                         "GRU" => 3,
                         _ => 1,
                     };
-                    let w = g.weight("w", [directions, gates * 4, 2]);
+                    let w = g.weight("w", [directions, gates * 4, 3]);
                     let r = g.weight("r", [directions, gates * 4, 4]);
                     let b = g.weight("b", [directions, 2 * gates * 4]);
-                    // The channel axis of the BN is the batch axis of the layer unless it is transposed.
-                    let x = x.transpose([0, 2, 1]).transpose([0, 2, 1]);
+                    // A BN's channels are along axis 1, a layer's features along axis 2.
                     let x = x.transpose([0, 2, 1]);
-                    let w = if bias { w } else { w };
-                    let w3 = g.weight("w3", [directions, gates * 4, 3]);
-                    let _ = w;
                     let inputs = if bias {
-                        vec![&x, &w3, &r, &b]
+                        vec![&x, &w, &r, &b]
                     } else {
-                        vec![&x, &w3, &r]
+                        vec![&x, &w, &r]
                     };
                     g.op(op, &inputs)
                         .name("rnn_0")
@@ -847,7 +843,7 @@ fn a_difference_takes_the_branch_away() {
     let m = model(|g| {
         let x = g.dtype(DataType::Double).input("x", [1, 4, 6, 6]).relu();
         let a = x.conv(4).kernel([3, 3]).pads([1, 1, 1, 1]);
-        a.sub(&x.batch_norm()).relu().output("y")
+        a.sub(x.batch_norm()).relu().output("y")
     });
     check(&m, "bn_0 -> conv_0 tap, conv_0 output through sub_0");
 }
@@ -1150,7 +1146,7 @@ fn branches_of_one_value_merge_when_asked_to() {
                 .batch_norm()
                 .negative_scales();
             let b = x.conv(4).group(group).kernel([1, 1]).bias().batch_norm();
-            a.add(&b).sub(&x.batch_norm()).relu().output("y")
+            a.add(&b).sub(x.batch_norm()).relu().output("y")
         });
         let folded = check_options(
             &m,

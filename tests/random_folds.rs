@@ -54,8 +54,10 @@ fn random_models_compute_the_same_after_folding() {
         all += before;
         left += after;
     }
-    println!("{left} of {all} BatchNormalization nodes are left");
-    assert!(left < all);
+    assert!(
+        left < all,
+        "{left} of {all} BatchNormalization nodes are left"
+    );
 }
 
 /// Folds and compares; returns the BNs before and after.
@@ -133,7 +135,12 @@ fn sensitivity(model: &ModelProto, inputs: &[(&str, Tensor)], output: usize) -> 
         .map(|(name, tensor)| {
             let mut tensor = tensor.clone();
             if tensor.dtype == DataType::Double {
-                tensor.data.iter_mut().for_each(|x| *x *= 1.0 + 1e-11);
+                let wobble = |i: usize| 1e-11 * (((i * 7919) % 1009) as f64 / 504.0 - 1.0);
+                tensor
+                    .data
+                    .iter_mut()
+                    .enumerate()
+                    .for_each(|(i, x)| *x *= 1.0 + wobble(i));
             }
             (*name, tensor)
         })

@@ -63,7 +63,8 @@ pub(super) fn careful(mut values: impl Iterator<Item = f64> + Clone) -> Spread {
     if values.all(|value| value == first) {
         return Spread {
             mean: first,
-            m2: first - first,
+            // Zero, or NaN where the elements are not finite.
+            m2: first * 0.0,
         };
     }
     two_passes(all)

@@ -13,7 +13,7 @@ mod verify;
 
 use clap::{Parser, Subcommand};
 
-pub(crate) use output::fail;
+pub(crate) use output::{fail, report_bug};
 
 /// What the process answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

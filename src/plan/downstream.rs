@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use super::{BUDGET, Found, finite, rewritable};
+use super::{BUDGET, Found, finite, fits, rewritable};
 use crate::affine::Affine;
 use crate::graph::{Effect, Graph, Keep, NodeId, ValueId};
 use crate::rules::{self, Code, Refusal, Step, refuse};
@@ -169,6 +169,7 @@ impl Search<'_, '_> {
         affine: &Affine,
     ) -> Result<(), Refusal> {
         finite(self.graph, node, affine)?;
+        fits(self.graph, node, value, affine)?;
         rewritable(self.graph, node, value)?;
         region.changed.push(value);
         for (reader, slot) in self.graph.readers(value) {

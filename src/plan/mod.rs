@@ -580,6 +580,25 @@ fn rewritable(graph: &Graph<'_>, node: NodeId, value: ValueId) -> Result<(), Ref
     Ok(())
 }
 
+/// Refuses an affine that does not fit the value it is for: a declared shape that is wrong.
+fn fits(graph: &Graph<'_>, node: NodeId, value: ValueId, affine: &Affine) -> Result<(), Refusal> {
+    let fits = graph.shape(value).is_none_or(|shape| {
+        let extent = |axis: usize| {
+            shape
+                .extent(axis)
+                .is_none_or(|extent| [1, extent].contains(&affine.extent(axis)))
+        };
+        shape.rank() == affine.rank() && (0..affine.rank()).all(extent)
+    });
+    match fits {
+        true => Ok(()),
+        false => {
+            let detail = format!("the shape of {} is in doubt", graph.value(value).name);
+            Err(refuse(graph, node, Code::UnknownShape, detail))
+        }
+    }
+}
+
 /// An affine that is no number cannot be folded.
 fn finite(graph: &Graph<'_>, node: NodeId, affine: &Affine) -> Result<(), Refusal> {
     match affine.is_finite() {

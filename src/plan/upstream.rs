@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{BUDGET, Found, downstream, finite, rewritable};
+use super::{BUDGET, Found, downstream, finite, fits, rewritable};
 use crate::affine::Affine;
 use crate::graph::{Effect, Graph, Keep, NodeId, ValueId};
 use crate::rules::{self, Code, Refusal, Step, refuse};
@@ -247,6 +247,7 @@ impl Search<'_, '_> {
                 "an operand is missing",
             ));
         };
+        fits(graph, *node, value, affine)?;
         if graph.is_constant(value) {
             let old = rules::constant(graph, *node, value, graph.floats(value))?;
             let elements = affine

@@ -157,10 +157,15 @@ fn dims(graph: &Graph<'_>, id: NodeId, slot: usize) -> Option<Vec<Dim>> {
     graph.shape(value).map(|shape| shape.0.clone())
 }
 
-/// A negative axis counts from the end.
+/// A negative axis counts from the end; an axis that the value does not have is none.
 pub(crate) fn axis(axis: i64, rank: usize) -> Option<usize> {
     let rank = i64::try_from(rank).ok()?;
-    usize::try_from(if axis < 0 { axis + rank } else { axis }).ok()
+    let axis = if axis < 0 {
+        axis.checked_add(rank)?
+    } else {
+        axis
+    };
+    usize::try_from(axis).ok().filter(|_| axis < rank)
 }
 
 fn elementwise(graph: &mut Graph<'_>, id: NodeId) -> Option<Vec<Dim>> {
@@ -334,7 +339,13 @@ fn targets(shape: &[i64]) -> (Vec<Dim>, Option<usize>) {
 
 fn flatten(graph: &mut Graph<'_>, id: NodeId) -> Option<Vec<Dim>> {
     let input = dims(graph, id, 0)?;
-    let at = axis(graph.node(id).int("axis", 1).ok()?, input.len())?;
+    // Flatten may cut behind the last axis.
+    let at = graph.node(id).int("axis", 1).ok()?;
+    let at = if at == input.len() as i64 {
+        input.len()
+    } else {
+        axis(at, input.len())?
+    };
     let mut product = |dims: &[Dim]| {
         let alone: Vec<Dim> = dims
             .iter()
@@ -562,22 +573,24 @@ fn expand(graph: &mut Graph<'_>, id: NodeId, op: &str) -> Option<Vec<Dim>> {
 
 /// Only the axes that these operators leave alone are followed.
 fn resized(graph: &mut Graph<'_>, id: NodeId, op: &str) -> Option<Vec<Dim>> {
-    let mut result = dims(graph, id, 0)?;
-    let rank = result.len();
-    for axis in 0..rank {
+    let input = dims(graph, id, 0)?;
+    let rank = input.len();
+    let mut result = Vec::with_capacity(rank);
+    for (axis, dim) in input.iter().enumerate() {
         let kept = match op {
             "Pad" => crate::rules::geometry::pads(graph, id).and_then(|pads| {
                 let total = pads.get(axis)?.checked_add(*pads.get(axis + rank)?)?;
                 match total {
-                    0 => Some(result[axis]),
-                    _ => usize::try_from(result[axis].known()? as i64 + total)
-                        .ok()
-                        .map(Dim::Known),
+                    0 => Some(*dim),
+                    _ => {
+                        let extent = i64::try_from(dim.known()?).ok()?.checked_add(total)?;
+                        usize::try_from(extent).ok().map(Dim::Known)
+                    }
                 }
             }),
             _ => crate::rules::geometry::resized(graph, id, axis),
         };
-        result[axis] = kept.unwrap_or_else(|| graph.symbols.fresh());
+        result.push(kept.unwrap_or_else(|| graph.symbols.fresh()));
     }
     Some(result)
 }
