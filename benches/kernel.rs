@@ -7,20 +7,24 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use bnfold::batch_norm::{Element, Normalizer, Parameters};
+use bnfold::batch_norm::{Attributes, BatchNorm, Element, Normalizer, Parameters};
 use half::{bf16, f16};
 use ndarray::{Array, ArrayD, ArrayViewD, ArrayViewMutD, IxDyn};
 use rayon::prelude::*;
 
-const SHAPES: [&[usize]; 5] = [
+const SHAPES: [&[usize]; 7] = [
     &[1, 64, 112, 112],
     &[32, 256, 56, 56],
     &[8, 2048, 7, 7],
     &[4096, 512],
     &[2, 64, 16, 56, 56],
+    &[100_000, 3],
+    &[64, 512, 4, 4],
 ];
 
-/// Turns of each contender; the fastest counts.
+/// How long the turns of one comparison go on, and how many there are at least.
+/// Turns are short and the fastest counts, so other work on the machine hardly shows.
+const TIME: Duration = Duration::from_millis(400);
 const TURNS: usize = 15;
 
 fn main() {
@@ -56,6 +60,9 @@ struct Contender<'a, T> {
 }
 
 fn bench<T: Element>(shape: &[usize], dtype: &str, filter: &str) {
+    if !format!("{shape:?} {dtype}").contains(filter) {
+        return;
+    }
     let channels = shape[1];
     let x: ArrayD<T> = Array::from_shape_fn(IxDyn(shape), {
         let mut state = 1u64;
@@ -68,6 +75,11 @@ fn bench<T: Element>(shape: &[usize], dtype: &str, filter: &str) {
     });
     let ones = vec![1.0f64; channels];
     let parameters = Parameters::new(&ones, &ones, &ones, &ones).expect("equal lengths");
+    let attributes = Attributes {
+        training_mode: Some(1),
+        ..Attributes::default()
+    };
+    let node = BatchNorm::new(15, &attributes, 3).expect("valid attributes");
     let normalizer = Normalizer::new(&parameters, 1e-5, true);
     let contenders = [
         Contender {
@@ -80,21 +92,35 @@ fn bench<T: Element>(shape: &[usize], dtype: &str, filter: &str) {
             passes: 2.0,
             run: Box::new(|_, y| normalizer.apply_in_place(y).expect("shapes fit")),
         },
+        Contender {
+            name: "training",
+            passes: 3.0,
+            run: Box::new(|x, y| {
+                node.train_into(x, &parameters, y).expect("shapes fit");
+            }),
+        },
+        Contender {
+            name: "training in place",
+            passes: 3.0,
+            run: Box::new(|_, y| {
+                node.train_in_place(y, &parameters).expect("shapes fit");
+            }),
+        },
     ];
     for contender in contenders {
-        let line = format!("{shape:?} {dtype} {}", contender.name);
-        if line.contains(filter) {
-            compare(&x, dtype, &contender);
-        }
+        compare(&x, dtype, &contender);
     }
 }
 
 fn compare<T: Element>(x: &ArrayD<T>, dtype: &str, contender: &Contender<'_, T>) {
     let mut y = x.clone();
     let bytes = (x.len() * size_of::<T>()) as f64;
-    let repeats = (1e8 / bytes).ceil() as usize;
+    let repeats = (1e7 / bytes).ceil() as usize;
+    let start = Instant::now();
+    let mut turns = 0;
     let mut fastest = [Duration::MAX; 2];
-    for _ in 0..TURNS {
+    while turns < TURNS || start.elapsed() < TIME {
+        turns += 1;
         let copy = time(repeats, || {
             copy(
                 x.as_slice().expect("contiguous"),

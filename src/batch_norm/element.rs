@@ -1,17 +1,13 @@
-//! The dtypes that the operator takes, their conversions, and how a kernel runs over each.
+//! The dtypes that the operator takes, and their conversions.
 //!
 //! f32 holds every f16 and bf16, f64 every f32; back, a value is rounded once, to nearest, ties to
 //! even, whatever the machine.
 
-use std::any::TypeId;
 use std::fmt::Debug;
-use std::ops::{Add, Mul, Sub};
 
-use bytemuck::Pod;
-use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
-use super::lanes::Lanes;
+use super::simd::{BLOCK, Vector};
 
 /// An element of X or of a parameter: [`f16`], [`bf16`], [`f32`] or [`f64`].
 pub trait Element: Default + Send + Sync + Debug + kernel::Kernel {
@@ -22,158 +18,35 @@ pub trait Element: Default + Send + Sync + Debug + kernel::Kernel {
 }
 
 pub(super) mod kernel {
-    use super::{Lanes, Pod};
+    use bytemuck::Pod;
+
+    use super::{BLOCK, Vector};
 
     /// What the kernels need beside the public conversions; private, so that it seals the dtypes.
     pub trait Kernel: Pod {
         /// Whether f32 arithmetic is too coarse for this dtype.
         const NEEDS_F64: bool;
+        /// Whether conversions need whole blocks to be fast.
+        const BY_BLOCKS: bool;
 
         fn to_f32(self) -> f32;
 
         fn from_f32(value: f32) -> Self;
 
-        /// `to` has the length of `from`.
-        #[inline(always)]
-        fn widen(from: &[Self], to: &mut [f32]) {
-            for (to, &from) in to.iter_mut().zip(from) {
-                *to = from.to_f32();
-            }
-        }
+        fn widen(vector: impl Vector, block: &[Self; BLOCK]) -> [f32; BLOCK];
 
+        fn narrow(vector: impl Vector, block: &[f32; BLOCK]) -> [Self; BLOCK];
+
+        /// Like [`widen`](Self::widen), in any order that [`join`](Self::join) knows.
         #[inline(always)]
-        fn map(lanes: impl Lanes<Self>, f: impl Fn(f32) -> f32) {
-            lanes.map(|value| Self::from_f32(f(value.to_f32())));
+        fn split(vector: impl Vector, block: &[Self; BLOCK]) -> [f32; BLOCK] {
+            Self::widen(vector, block)
         }
 
         #[inline(always)]
-        fn map_with(
-            lanes: impl Lanes<Self>,
-            parameters: [&[f32]; 3],
-            f: impl Fn(f32, [f32; 3]) -> f32,
-        ) {
-            lanes.map_with(parameters, |value, parameters| {
-                Self::from_f32(f(value.to_f32(), parameters))
-            });
+        fn join(vector: impl Vector, block: &[f32; BLOCK]) -> [Self; BLOCK] {
+            Self::narrow(vector, block)
         }
-    }
-}
-
-/// The arithmetic that a kernel runs in: f32 or f64.
-pub(super) trait Real:
-    Pod + Send + Sync + Into<f64> + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self>
-{
-    /// Squares below this may have lost digits.
-    const SMALLEST_SQUARE: f64;
-
-    fn nearest(value: f64) -> Self;
-    fn load<T: Element>(value: T) -> Self;
-    fn store<T: Element>(self) -> T;
-    fn map<T: Element>(lanes: impl Lanes<T>, f: impl Fn(Self) -> Self);
-    /// Maps each element with the parameters of its own position.
-    fn map_with<T: Element>(
-        lanes: impl Lanes<T>,
-        parameters: [&[Self]; 3],
-        f: impl Fn(Self, [Self; 3]) -> Self,
-    );
-    /// Fills `to` with the values of `from`, which has the same length.
-    fn widen<T: Element>(from: &[T], to: &mut [Self]);
-
-    /// `values` themselves, if they are of this type.
-    #[inline(always)]
-    fn cast<T: Element>(values: &[T]) -> Option<&[Self]> {
-        (TypeId::of::<T>() == TypeId::of::<Self>()).then(|| bytemuck::cast_slice(values))
-    }
-
-    /// `values` in this arithmetic, by way of `buffer`, which is long enough, if need be.
-    #[inline(always)]
-    fn wide<'a, T: Element>(values: &'a [T], buffer: &'a mut [Self]) -> &'a [Self] {
-        if let Some(values) = Self::cast(values) {
-            return values;
-        }
-        let buffer = &mut buffer[..values.len()];
-        Self::widen(values, buffer);
-        buffer
-    }
-}
-
-impl Real for f32 {
-    const SMALLEST_SQUARE: f64 = 1e-30;
-
-    #[inline(always)]
-    fn nearest(value: f64) -> Self {
-        value as Self
-    }
-
-    #[inline(always)]
-    fn widen<T: Element>(from: &[T], to: &mut [Self]) {
-        T::widen(from, to);
-    }
-
-    #[inline(always)]
-    fn load<T: Element>(value: T) -> Self {
-        value.to_f32()
-    }
-
-    #[inline(always)]
-    fn store<T: Element>(self) -> T {
-        T::from_f32(self)
-    }
-
-    #[inline(always)]
-    fn map<T: Element>(lanes: impl Lanes<T>, f: impl Fn(Self) -> Self) {
-        T::map(lanes, f);
-    }
-
-    #[inline(always)]
-    fn map_with<T: Element>(
-        lanes: impl Lanes<T>,
-        parameters: [&[Self]; 3],
-        f: impl Fn(Self, [Self; 3]) -> Self,
-    ) {
-        T::map_with(lanes, parameters, f);
-    }
-}
-
-impl Real for f64 {
-    const SMALLEST_SQUARE: f64 = 1e-290;
-
-    #[inline(always)]
-    fn nearest(value: f64) -> Self {
-        value
-    }
-
-    #[inline(always)]
-    fn widen<T: Element>(from: &[T], to: &mut [Self]) {
-        for (to, from) in to.iter_mut().zip(from) {
-            *to = from.to_f64();
-        }
-    }
-
-    #[inline(always)]
-    fn load<T: Element>(value: T) -> Self {
-        value.to_f64()
-    }
-
-    #[inline(always)]
-    fn store<T: Element>(self) -> T {
-        T::from_f64(self)
-    }
-
-    #[inline(always)]
-    fn map<T: Element>(lanes: impl Lanes<T>, f: impl Fn(Self) -> Self) {
-        lanes.map(|value| T::from_f64(f(value.to_f64())));
-    }
-
-    #[inline(always)]
-    fn map_with<T: Element>(
-        lanes: impl Lanes<T>,
-        parameters: [&[Self]; 3],
-        f: impl Fn(Self, [Self; 3]) -> Self,
-    ) {
-        lanes.map_with(parameters, |value, parameters| {
-            T::from_f64(f(value.to_f64(), parameters))
-        });
     }
 }
 
@@ -191,6 +64,7 @@ impl Element for f64 {
 
 impl kernel::Kernel for f64 {
     const NEEDS_F64: bool = true;
+    const BY_BLOCKS: bool = false;
 
     #[inline(always)]
     fn to_f32(self) -> f32 {
@@ -200,6 +74,16 @@ impl kernel::Kernel for f64 {
     #[inline(always)]
     fn from_f32(value: f32) -> Self {
         Self::from(value)
+    }
+
+    #[inline(always)]
+    fn widen(_: impl Vector, block: &[Self; BLOCK]) -> [f32; BLOCK] {
+        block.map(Self::to_f32)
+    }
+
+    #[inline(always)]
+    fn narrow(_: impl Vector, block: &[f32; BLOCK]) -> [Self; BLOCK] {
+        block.map(Self::from_f32)
     }
 }
 
@@ -217,6 +101,7 @@ impl Element for f32 {
 
 impl kernel::Kernel for f32 {
     const NEEDS_F64: bool = false;
+    const BY_BLOCKS: bool = false;
 
     #[inline(always)]
     fn to_f32(self) -> f32 {
@@ -227,141 +112,71 @@ impl kernel::Kernel for f32 {
     fn from_f32(value: f32) -> Self {
         value
     }
-}
 
-impl Element for f16 {
     #[inline(always)]
-    fn to_f64(self) -> f64 {
-        f64::from(self.to_f32())
+    fn widen(_: impl Vector, block: &[Self; BLOCK]) -> [f32; BLOCK] {
+        *block
     }
 
     #[inline(always)]
-    fn from_f64(value: f64) -> Self {
-        Self::from_f32(round_to_odd(value))
+    fn narrow(_: impl Vector, block: &[f32; BLOCK]) -> [Self; BLOCK] {
+        *block
     }
 }
 
-/// Large enough to hide what half does per call, small enough for registers.
-const BLOCK: usize = 32;
-
-impl kernel::Kernel for f16 {
-    const NEEDS_F64: bool = false;
-
-    #[inline(always)]
-    fn to_f32(self) -> f32 {
-        self.to_f32()
-    }
-
-    #[inline(always)]
-    fn from_f32(value: f32) -> Self {
-        Self::from_f32(value)
-    }
-
-    #[inline(always)]
-    fn widen(from: &[Self], to: &mut [f32]) {
-        from.convert_to_f32_slice(to);
-    }
-
-    #[inline(always)]
-    fn map(mut lanes: impl Lanes<Self>, f: impl Fn(f32) -> f32) {
-        while lanes.len() >= BLOCK {
-            let (block, rest) = lanes.split_at(BLOCK);
-            let mut wide = [0.0; BLOCK];
-            block.source().convert_to_f32_slice(&mut wide);
-            for value in &mut wide {
-                *value = f(*value);
+macro_rules! half_element {
+    ($type:ty, $widen:ident, $narrow:ident, $split:ident, $join:ident) => {
+        impl Element for $type {
+            #[inline(always)]
+            fn to_f64(self) -> f64 {
+                f64::from(self.to_f32())
             }
-            block.target().convert_from_f32_slice(&wide);
-            lanes = rest;
-        }
-        lanes.map(|value| Self::from_f32(f(value.to_f32())));
-    }
 
-    #[inline(always)]
-    fn map_with(
-        mut lanes: impl Lanes<Self>,
-        mut parameters: [&[f32]; 3],
-        f: impl Fn(f32, [f32; 3]) -> f32,
-    ) {
-        while lanes.len() >= BLOCK {
-            let (block, rest) = lanes.split_at(BLOCK);
-            let mut wide = [0.0; BLOCK];
-            block.source().convert_to_f32_slice(&mut wide);
-            let [a, b, c] = parameters.map(|values| &values[..BLOCK]);
-            for (value, ((&a, &b), &c)) in wide.iter_mut().zip(a.iter().zip(b).zip(c)) {
-                *value = f(*value, [a, b, c]);
+            #[inline(always)]
+            fn from_f64(value: f64) -> Self {
+                Self::from_f32(round_to_odd(value))
             }
-            block.target().convert_from_f32_slice(&wide);
-            parameters = parameters.map(|values| &values[BLOCK..]);
-            lanes = rest;
         }
-        lanes.map_with(parameters, |value, parameters| {
-            Self::from_f32(f(value.to_f32(), parameters))
-        });
-    }
+
+        impl kernel::Kernel for $type {
+            const NEEDS_F64: bool = false;
+            const BY_BLOCKS: bool = true;
+
+            #[inline(always)]
+            fn to_f32(self) -> f32 {
+                self.to_f32()
+            }
+
+            #[inline(always)]
+            fn from_f32(value: f32) -> Self {
+                Self::from_f32(value)
+            }
+
+            #[inline(always)]
+            fn widen(vector: impl Vector, block: &[Self; BLOCK]) -> [f32; BLOCK] {
+                vector.$widen(block)
+            }
+
+            #[inline(always)]
+            fn narrow(vector: impl Vector, block: &[f32; BLOCK]) -> [Self; BLOCK] {
+                vector.$narrow(block)
+            }
+
+            #[inline(always)]
+            fn split(vector: impl Vector, block: &[Self; BLOCK]) -> [f32; BLOCK] {
+                vector.$split(block)
+            }
+
+            #[inline(always)]
+            fn join(vector: impl Vector, block: &[f32; BLOCK]) -> [Self; BLOCK] {
+                vector.$join(block)
+            }
+        }
+    };
 }
 
-impl Element for bf16 {
-    #[inline(always)]
-    fn to_f64(self) -> f64 {
-        f64::from(self.to_f32())
-    }
-
-    #[inline(always)]
-    fn from_f64(value: f64) -> Self {
-        Self::from_f32(round_to_odd(value))
-    }
-}
-
-impl kernel::Kernel for bf16 {
-    const NEEDS_F64: bool = false;
-
-    #[inline(always)]
-    fn to_f32(self) -> f32 {
-        f32::from_bits(u32::from(self.to_bits()) << 16)
-    }
-
-    #[inline(always)]
-    fn from_f32(value: f32) -> Self {
-        Self::from_f32(value)
-    }
-
-    #[inline(always)]
-    fn map(lanes: impl Lanes<Self>, f: impl Fn(f32) -> f32) {
-        // Two elements to a 32-bit lane need no narrowing shuffle.
-        let (head, pairs, tail) = lanes.pairs();
-        let one = |value: Self| Self::from_bits((nearest_bf16(f(value.to_f32())) >> 16) as u16);
-        head.map(one);
-        pairs.map(|pair| {
-            let low = f(f32::from_bits(pair << 16));
-            let high = f(f32::from_bits(pair & 0xffff_0000));
-            (nearest_bf16(low) >> 16) | (nearest_bf16(high) & 0xffff_0000)
-        });
-        tail.map(one);
-    }
-
-    #[inline(always)]
-    fn map_with(
-        lanes: impl Lanes<Self>,
-        parameters: [&[f32]; 3],
-        f: impl Fn(f32, [f32; 3]) -> f32,
-    ) {
-        lanes.map_with(parameters, |value, parameters| {
-            let value = nearest_bf16(f(value.to_f32(), parameters));
-            Self::from_bits((value >> 16) as u16)
-        });
-    }
-}
-
-/// Bits whose upper half is the bf16 nearest to `value`, ties to even.
-///
-/// A NaN must have its payload in the upper half, as one has that comes from a bf16 or from
-/// arithmetic; else it might become infinity.
-#[inline(always)]
-fn nearest_bf16(value: f32) -> u32 {
-    let bits = value.to_bits();
-    bits.wrapping_add(0x7fff).wrapping_add(bits >> 16 & 1)
-}
+half_element!(f16, widen_f16, narrow_f16, widen_f16, narrow_f16);
+half_element!(bf16, widen_bf16, narrow_bf16, split_bf16, join_bf16);
 
 /// The f32 next to `value` whose last bit is odd, unless `value` is an f32 itself.
 ///
@@ -377,5 +192,65 @@ fn round_to_odd(value: f64) -> f32 {
         f32::from_bits(nearest.to_bits() - 1)
     } else {
         f32::from_bits(nearest.to_bits() + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The nearest finite value of a 16-bit dtype by search, ties to the even pattern.
+    fn search<T: Element>(value: f64, from_bits: fn(u16) -> T) -> f64 {
+        let at = |bits: u16| from_bits(bits).to_f64();
+        let finite = (0..=u16::MAX).filter(|&bits| at(bits).is_finite());
+        let best = finite.min_by(|&left, &right| {
+            let distance = |bits| (at(bits) - value).abs();
+            let odd = |bits: u16| bits & 1;
+            distance(left)
+                .total_cmp(&distance(right))
+                .then(odd(left).cmp(&odd(right)))
+        });
+        at(best.unwrap())
+    }
+
+    #[test]
+    fn f64_rounds_once_to_16_bits() {
+        // Just beside the middle of two neighbours: by way of f32 it would land on the middle.
+        for (tie, from_bits) in [(2f64.powi(-11), true), (2f64.powi(-8), false)] {
+            for nudge in [-(2f64.powi(-40)), 0.0, 2f64.powi(-40)] {
+                for scale in [1.0, -1.0, 3.0, 2f64.powi(-14), -(2f64.powi(-20)), 1e4] {
+                    for odd in [0.0, 2.0] {
+                        let value = (1.0 + odd * tie + tie + nudge) * scale;
+                        let (found, expected) = if from_bits {
+                            (
+                                <f16 as Element>::from_f64(value).to_f64(),
+                                search(value, f16::from_bits),
+                            )
+                        } else {
+                            (
+                                <bf16 as Element>::from_f64(value).to_f64(),
+                                search(value, bf16::from_bits),
+                            )
+                        };
+                        assert_eq!(found, expected, "{value:e}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn values_beyond_the_range_round_to_infinity_from_the_middle_on() {
+        assert_eq!(<f16 as Element>::from_f64(65519.999), f16::MAX);
+        assert_eq!(<f16 as Element>::from_f64(65520.0), f16::INFINITY);
+        assert_eq!(<f16 as Element>::from_f64(-1e300), f16::NEG_INFINITY);
+        let middle = 2f64.powi(128) - 2f64.powi(119);
+        assert_eq!(
+            <bf16 as Element>::from_f64(middle * (1.0 - 1e-12)),
+            bf16::MAX
+        );
+        assert_eq!(<bf16 as Element>::from_f64(middle), bf16::INFINITY);
+        assert!(<bf16 as Element>::from_f64(f64::NAN).is_nan());
+        assert!(<f16 as Element>::from_f64(f64::NAN).is_nan());
     }
 }

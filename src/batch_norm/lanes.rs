@@ -2,27 +2,18 @@
 //!
 //! Kernels are written once against [`Lanes`] and compile to both forms.
 
-use bytemuck::Pod;
-
 /// Elements to read and the places to write them to.
-pub trait Lanes<T: Pod>: Sized {
-    /// The same memory as other elements.
-    type As<U: Pod>: Lanes<U>;
-
+pub(super) trait Lanes<T: Copy>: Sized {
     fn len(&self) -> usize;
     /// The first `middle` elements and the rest; `middle` is at most the length.
     fn split_at(self, middle: usize) -> (Self, Self);
-    /// What lies before, in and after the aligned pairs of 16-bit elements.
-    fn pairs(self) -> (Self, Self::As<u32>, Self);
     fn map(self, f: impl Fn(T) -> T);
     /// Maps each element with the parameters of its own position.
     fn map_with<P: Copy>(self, parameters: [&[P]; 3], f: impl Fn(T, [P; 3]) -> T);
     /// What to read.
     fn source(&self) -> &[T];
     /// Where to write.
-    fn target<'a>(self) -> &'a mut [T]
-    where
-        Self: 'a;
+    fn target(&mut self) -> &mut [T];
 }
 
 /// From one slice to another of the same length.
@@ -36,9 +27,7 @@ pub(super) struct Across<'a, T> {
 #[derive(Debug)]
 pub(super) struct Within<'a, T>(pub(super) &'a mut [T]);
 
-impl<'a, T: Pod> Lanes<T> for Across<'a, T> {
-    type As<U: Pod> = Across<'a, U>;
-
+impl<T: Copy> Lanes<T> for Across<'_, T> {
     #[inline(always)]
     fn len(&self) -> usize {
         self.from.len()
@@ -53,22 +42,6 @@ impl<'a, T: Pod> Lanes<T> for Across<'a, T> {
             to: to_rest,
         };
         (Self { from, to }, rest)
-    }
-
-    #[inline(always)]
-    fn pairs(self) -> (Self, Across<'a, u32>, Self) {
-        let head = unaligned(self.from);
-        // Where the two slices lie differently, there are no common pairs.
-        let whole = self.len();
-        let common = head == unaligned(self.to);
-        let (first, rest) = self.split_at(if common { head } else { whole });
-        let (_, from, from_tail) = bytemuck::pod_align_to(rest.from);
-        let (_, to, to_tail) = bytemuck::pod_align_to_mut(rest.to);
-        let tail = Self {
-            from: from_tail,
-            to: to_tail,
-        };
-        (first, Across { from, to }, tail)
     }
 
     #[inline(always)]
@@ -92,17 +65,12 @@ impl<'a, T: Pod> Lanes<T> for Across<'a, T> {
     }
 
     #[inline(always)]
-    fn target<'b>(self) -> &'b mut [T]
-    where
-        Self: 'b,
-    {
+    fn target(&mut self) -> &mut [T] {
         self.to
     }
 }
 
-impl<'a, T: Pod> Lanes<T> for Within<'a, T> {
-    type As<U: Pod> = Within<'a, U>;
-
+impl<T: Copy> Lanes<T> for Within<'_, T> {
     #[inline(always)]
     fn len(&self) -> usize {
         self.0.len()
@@ -112,12 +80,6 @@ impl<'a, T: Pod> Lanes<T> for Within<'a, T> {
     fn split_at(self, middle: usize) -> (Self, Self) {
         let (first, rest) = self.0.split_at_mut(middle);
         (Self(first), Self(rest))
-    }
-
-    #[inline(always)]
-    fn pairs(self) -> (Self, Within<'a, u32>, Self) {
-        let (head, pairs, tail) = bytemuck::pod_align_to_mut(self.0);
-        (Self(head), Within(pairs), Self(tail))
     }
 
     #[inline(always)]
@@ -141,16 +103,7 @@ impl<'a, T: Pod> Lanes<T> for Within<'a, T> {
     }
 
     #[inline(always)]
-    fn target<'b>(self) -> &'b mut [T]
-    where
-        Self: 'b,
-    {
+    fn target(&mut self) -> &mut [T] {
         self.0
     }
-}
-
-/// The number of elements before the first that is aligned as a u32.
-#[inline(always)]
-fn unaligned<T: Pod>(values: &[T]) -> usize {
-    bytemuck::pod_align_to::<T, u32>(values).0.len()
 }

@@ -20,6 +20,7 @@ mod lanes;
 mod moments;
 mod normalizer;
 mod parameters;
+mod real;
 mod rows;
 mod simd;
 mod sums;

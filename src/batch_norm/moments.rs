@@ -7,10 +7,11 @@
 
 use ndarray::{ArrayView, ArrayViewD, Dimension};
 
-use super::element::{Element, Real};
+use super::element::Element;
 use super::error::BatchNormError;
 use super::gather;
 use super::geometry::{self, Geometry};
+use super::real::Real;
 
 /// Count, mean and sum of squared deviations, per channel.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,10 +2,11 @@
 
 use std::marker::PhantomData;
 
-use super::element::{Element, Real};
+use super::element::Element;
 use super::gather::TASK;
 use super::moments::merge;
-use super::simd::Work;
+use super::real::Real;
+use super::simd::{Vector, Work};
 use super::sums::{Spread, spread};
 
 /// Elements that are summed at a time.
@@ -29,15 +30,14 @@ impl<T: Element, F: Real> Work for Rows<'_, T, F> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run(self, vector: impl Vector) {
         let segments = self.inner.div_ceil(TASK);
-        let mut buffer = [F::zeroed(); PIECE];
         let results = self.mean.iter_mut().zip(self.m2);
         for (unit, (mean, m2)) in (self.first..).zip(results) {
             let (row, segment) = (unit / segments, unit % segments);
             let start = row * self.inner + segment * TASK;
             let end = (start + TASK).min((row + 1) * self.inner);
-            let spread = unit_spread(&self.values[start..end], &mut buffer);
+            let spread = unit_spread::<T, F>(vector, &self.values[start..end]);
             *mean = spread.mean;
             *m2 = spread.m2;
         }
@@ -45,11 +45,11 @@ impl<T: Element, F: Real> Work for Rows<'_, T, F> {
 }
 
 #[inline(always)]
-fn unit_spread<T: Element, F: Real>(values: &[T], buffer: &mut [F; PIECE]) -> Spread {
+fn unit_spread<T: Element, F: Real>(vector: impl Vector, values: &[T]) -> Spread {
     let mut whole = Spread { mean: 0.0, m2: 0.0 };
     let mut count = 0;
     for piece in values.chunks(PIECE) {
-        let part = spread(F::wide(piece, buffer));
+        let part = spread::<T, F>(vector, piece);
         let ours = [&mut whole.mean, &mut whole.m2].map(std::slice::from_mut);
         let theirs = [&part.mean, &part.m2].map(std::slice::from_ref);
         merge(count, ours, piece.len() as u64, theirs);

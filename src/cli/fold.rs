@@ -151,7 +151,14 @@ fn written<'m>(
         ..SaveOptions::default()
     };
     loop {
-        match folded.applied.edits.save(target, &save) {
+        let saved = match target == Path::new("-") {
+            true => folded
+                .applied
+                .edits
+                .save_to(&mut std::io::stdout().lock(), &save),
+            false => folded.applied.edits.save(target, &save),
+        };
+        match saved {
             Ok(saved) => {
                 let output = OutputSummary {
                     path: target.display().to_string(),

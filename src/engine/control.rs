@@ -5,7 +5,7 @@
 use super::call::{Call, Fault, axis};
 use super::error::EngineError;
 use super::interpret::Run;
-use super::kernels::movement;
+use super::kernels::strided;
 use super::tensor::Tensor;
 
 /// Whether this module runs the operator.
@@ -92,7 +92,7 @@ fn repeat(
         )?);
     }
     for list in collected {
-        results.push(checked(run, call, movement::stack(&list, 0))?);
+        results.push(checked(run, call, strided::stack(&list, 0))?);
     }
     Ok(results)
 }
@@ -120,7 +120,7 @@ fn scan(
             inputs.push(Some(checked(
                 run,
                 call,
-                movement::index_axis(whole, scanned.axis, at),
+                strided::index_axis(whole, scanned.axis, at),
             )?));
         }
         let mut outputs = run.graph(&body, inputs, outer)?.into_iter();
@@ -142,7 +142,7 @@ fn scan(
             list.reverse();
         }
         let at = form.output_axes.get(index).copied().unwrap_or(0);
-        results.push(checked(run, call, movement::stack(&list, at))?);
+        results.push(checked(run, call, strided::stack(&list, at))?);
     }
     Ok(results)
 }

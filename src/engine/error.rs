@@ -83,6 +83,12 @@ pub enum EngineError {
         /// The budget.
         limit: u64,
     },
+    /// Something that this engine does not do.
+    #[error("the engine has no {what}")]
+    Lacking {
+        /// What.
+        what: &'static str,
+    },
     /// The observer asked for the run to end.
     #[error("the run was stopped by its observer")]
     Stopped,

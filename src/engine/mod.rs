@@ -6,6 +6,8 @@
 //! float32 convolutions and matrix products and the operators without an own kernel on tract, one node at a time.
 //! float16 and bfloat16 are computed in float32.
 
+#[cfg(test)]
+mod agreement;
 mod call;
 pub mod constant;
 mod control;
@@ -53,22 +55,13 @@ pub enum Precision {
     Declared,
     /// All of them in float64; casts between floating-point types do not round.
     Double,
-    /// As `Double`, with every stored weight moved at random by up to one rounding of its stored type.
-    ///
-    /// What the outputs move by is what rounding the weights once may do to them.
-    Perturbed {
-        /// Seed of the moves.
-        seed: u64,
-    },
 }
 
 impl Precision {
     /// The type that values declared as `element` are held in.
     pub fn compute_type(self, element: ElementType) -> ElementType {
         match (self, element) {
-            (Precision::Double | Precision::Perturbed { .. }, element) if element.is_float() => {
-                ElementType::Float64
-            }
+            (Precision::Double, element) if element.is_float() => ElementType::Float64,
             (_, ElementType::Float16 | ElementType::BFloat16) => ElementType::Float32,
             _ => element,
         }
@@ -164,6 +157,22 @@ pub trait Engine: fmt::Debug + Send + Sync {
         model: ModelBytes<'_>,
         precision: Precision,
     ) -> Result<Box<dyn Session>, EngineError>;
+
+    /// Reads a model in float64 with each weight that `rewritten` no longer holds moved at random, by up
+    /// to one rounding of its stored type.
+    ///
+    /// What the outputs move by is what rounding the rewritten weights once may do to them.
+    fn load_perturbed(
+        &self,
+        model: ModelBytes<'_>,
+        rewritten: ModelBytes<'_>,
+        seed: u64,
+    ) -> Result<Box<dyn Session>, EngineError> {
+        let _ = (model, rewritten, seed);
+        Err(EngineError::Lacking {
+            what: "weights moved by a rounding",
+        })
+    }
 }
 
 /// The engine of this crate.
@@ -183,7 +192,24 @@ impl Engine for BuiltIn {
         model: ModelBytes<'_>,
         precision: Precision,
     ) -> Result<Box<dyn Session>, EngineError> {
-        let program = decode::decode(model.bytes, model.directory, precision, self.budget)?;
+        let program = decode::decode(model, precision, self.budget, None)?;
+        Ok(Box::new(interpret::Interpreter::new(
+            program,
+            precision,
+            self.budget,
+        )))
+    }
+
+    fn load_perturbed(
+        &self,
+        model: ModelBytes<'_>,
+        rewritten: ModelBytes<'_>,
+        seed: u64,
+    ) -> Result<Box<dyn Session>, EngineError> {
+        let precision = Precision::Double;
+        let kept = decode::decode(rewritten, precision, self.budget, None)?.fingerprints();
+        let moves = decode::Perturbation::new(seed, kept);
+        let program = decode::decode(model, precision, self.budget, Some(moves))?;
         Ok(Box::new(interpret::Interpreter::new(
             program,
             precision,

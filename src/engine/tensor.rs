@@ -259,6 +259,16 @@ impl Tensor {
         self
     }
 
+    /// Floating-point elements rounded once to `element`, and declared as it; other tensors as they are.
+    #[must_use]
+    pub fn rounded_to(self, element: ElementType) -> Tensor {
+        if self.element.is_float() && element.is_float() {
+            self.with_floats_as(element).declared(element)
+        } else {
+            self
+        }
+    }
+
     /// Bytes of the elements as held.
     pub fn byte_len(&self) -> usize {
         self.len().saturating_mul(self.data.element().size())
@@ -319,11 +329,9 @@ impl Tensor {
         let data = match element {
             ElementType::Float32 => f32::wrap(Arc::new(wide.iter().map(|&x| x as f32).collect())),
             ElementType::Float64 => f64::wrap(Arc::new(wide)),
-            ElementType::Float16 => {
-                f16::wrap(Arc::new(wide.iter().map(|&x| f16::from_f64(x)).collect()))
-            }
+            ElementType::Float16 => f16::wrap(Arc::new(wide.iter().map(|&x| rounded(x)).collect())),
             ElementType::BFloat16 => {
-                bf16::wrap(Arc::new(wide.iter().map(|&x| bf16::from_f64(x)).collect()))
+                bf16::wrap(Arc::new(wide.iter().map(|&x| rounded(x)).collect()))
             }
             _ => return self,
         };
@@ -335,9 +343,24 @@ impl Tensor {
     }
 }
 
+/// A number rounded once; `half`'s own conversion from f64 drops low bits before it rounds.
+pub(super) fn rounded<T: crate::batch_norm::Element>(number: f64) -> T {
+    T::from_f64(number)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_just_above_a_tie_rounds_up() {
+        // 1 + 2⁻¹¹ is the tie between 1 and the next float16, 1 + 2⁻⁸ the one of bfloat16 above it.
+        let above = |tie: f64| Tensor::scalar(tie + 2f64.powi(-45));
+        let f16s = above(1.0 + 2f64.powi(-11)).with_floats_as(ElementType::Float16);
+        assert_eq!(f16s.to_f64(), Some(vec![1.0 + 2f64.powi(-10)]));
+        let bf16s = above(1.0 + 2f64.powi(-8)).with_floats_as(ElementType::BFloat16);
+        assert_eq!(bf16s.to_f64(), Some(vec![1.0 + 2f64.powi(-7)]));
+    }
 
     #[test]
     fn elements_must_fill_the_shape() {

@@ -66,6 +66,32 @@ pub(super) fn compensated(
     })
 }
 
+/// What it takes that some readers of a value see it without an affine that it had.
+pub(super) fn absorbed_by(
+    graph: &Graph<'_>,
+    node: NodeId,
+    readers: &[(NodeId, usize)],
+    affine: &Affine,
+) -> Result<Found, Refusal> {
+    finite(graph, node, affine)?;
+    let search = Search {
+        graph,
+        budget: Cell::new(BUDGET),
+    };
+    let mut region = Region::default();
+    for &(reader, slot) in readers {
+        let given = region.open.entry((graph.node(reader).position, reader));
+        given.or_default().insert(slot, affine.clone());
+    }
+    let region = search.solve(region)?;
+    Ok(Found {
+        effects: region.effects,
+        ends: region.ends,
+        changed: region.changed,
+        nodes: region.nodes,
+    })
+}
+
 type Position = ((u32, u32), NodeId);
 
 #[derive(Clone, Debug, Default)]

@@ -4,7 +4,6 @@
 //! on a portable logarithm and cosine; integers are uniform in a small range, booleans fair coins.
 //! Every (seed, sample, input name) has a stream of its own, so that inputs may come and go.
 
-use half::{bf16, f16};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -53,17 +52,8 @@ pub(super) fn draw(
     let shape = shape.to_vec();
     if element.is_float() {
         let numbers = normals(&mut random, count);
-        return match element {
-            ElementType::Float16 => {
-                Tensor::new(shape, numbers.iter().map(|&x| f16::from_f64(x)).collect())
-            }
-            ElementType::BFloat16 => {
-                Tensor::new(shape, numbers.iter().map(|&x| bf16::from_f64(x)).collect())
-            }
-            ElementType::Float32 => Tensor::new(shape, numbers.iter().map(|&x| x as f32).collect()),
-            _ => Tensor::new(shape, numbers),
-        }
-        .ok();
+        let tensor = Tensor::new(shape, numbers).ok()?;
+        return Some(tensor.rounded_to(element));
     }
     let (low, high) = range;
     let mut integers = || -> Vec<i64> {
@@ -117,7 +107,13 @@ mod tests {
             .iter()
             .map(|x| x.to_bits())
             .collect();
-        insta::assert_debug_snapshot!(bits, @"");
+        insta::assert_debug_snapshot!(bits, @r"
+        [
+            3176622455,
+            1056536248,
+            1068661514,
+        ]
+        ");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Graph outputs, gathered over all samples and held against the tolerance.
 
 use super::figures::{Gauge, Worst, unravel};
-use super::local::uninformative;
 use super::options::{Tolerance, default_fixed};
+use super::slices::uninformative;
 use super::verdict::{Counterexample, OutputReport};
 use crate::engine::{Data, ElementType, Precision, Tensor};
 
@@ -163,17 +163,29 @@ impl Output {
         }
     }
 
-    /// (largest, root mean square) error that the yardstick accepts.
+    /// (largest, root mean square) error that the yardstick accepts of a run in the output's type.
     fn allowed(&self, k: f64, floor: f64) -> (f64, f64) {
+        self.bound(k, k, floor)
+    }
+
+    /// The same of a run in float64, which has no rounding of its own: that of the weights is left.
+    fn allowed_rewrite(&self, k: f64, floor: f64) -> (f64, f64) {
+        if self.element == ElementType::Float64 {
+            return self.bound(k, k, floor);
+        }
+        self.bound(k / 16.0, k / 2.0, floor / 8.0)
+    }
+
+    fn bound(&self, k_own: f64, k_noise: f64, floor: f64) -> (f64, f64) {
         let roundoff = self.element.unit_roundoff().unwrap_or(0.0);
         // Halves are computed in float32, so their own rounding is that much coarser.
         let held = Precision::Declared.compute_type(self.element);
-        let ratio = roundoff / held.unit_roundoff().unwrap_or(1.0);
-        let own = (self.original.max_abs * ratio).max(self.noise.max_abs);
-        let own_rms = (self.original.rms() * ratio).max(self.noise.rms());
+        let ratio = k_own * roundoff / held.unit_roundoff().unwrap_or(1.0);
+        let most = (ratio * self.original.max_abs).max(k_noise * self.noise.max_abs);
+        let rms = (ratio * self.original.rms()).max(k_noise * self.noise.rms());
         (
-            k * own + floor * roundoff * self.original.reference_max,
-            k * own_rms + floor * roundoff * self.original.reference_rms(),
+            most + floor * roundoff * self.original.reference_max,
+            rms + floor * roundoff * self.original.reference_rms(),
         )
     }
 
@@ -221,8 +233,7 @@ impl Output {
         if !self.has_truth {
             return None;
         }
-        // Without the run's own rounding, four times less is left to be explained.
-        let sharp = (&self.rewrite, self.allowed(k / 4.0, floor / 4.0));
+        let sharp = (&self.rewrite, self.allowed_rewrite(k, floor));
         let plain = (&self.rewritten, self.allowed(k, floor));
         let exceeds = |(gauge, (most, rms)): &(&Gauge, (f64, f64))| {
             gauge.max_abs > *most || gauge.rms() > *rms
@@ -234,6 +245,19 @@ impl Output {
             counterexample,
             is_statistical: true,
         })
+    }
+
+    /// Whether the output fails by so little that further samples may explain it.
+    pub(super) fn is_close_call(&self, tolerance: Tolerance) -> bool {
+        const CLOSE: f64 = 4.0;
+        let Tolerance::Yardstick { k, floor } = tolerance else {
+            return false;
+        };
+        let wide = Tolerance::Yardstick {
+            k: CLOSE * k,
+            floor: CLOSE * floor,
+        };
+        self.failure(tolerance, 0).is_some() && self.failure(wide, 0).is_none()
     }
 
     fn element_at(&self, worst: Worst, original: f64, allowed: f64, seed: u64) -> Counterexample {

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-use super::local::{Comparer, Sender, Table};
+use super::local::{Comparer, Sender};
+use super::slices::Table;
 use super::verdict::Side;
 use crate::engine::{Engine, EngineError, ModelBytes, NoObserver, Precision, Session, Tensor};
 

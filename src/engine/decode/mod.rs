@@ -6,24 +6,28 @@
 
 mod attributes;
 mod external;
+mod frame;
 mod order;
 mod perturb;
+mod ports;
 mod tensors;
 
-use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use prost::Message;
 
+use frame::Frame;
+pub(super) use perturb::Perturbation;
+use ports::port;
+
 use super::error::EngineError;
-use super::graph::{Attribute, Callee, Dim, Graph, Input, Node, Port, Signature, Slot};
-use super::{Budget, Precision};
-use crate::engine::element::ElementType;
-use crate::engine::tensor::Tensor;
+use super::graph::{Attribute, Callee, Graph, Input, Node, Port, Signature, Slot};
+use super::tensor::Tensor;
+use super::{Budget, ModelBytes, Precision};
 use crate::onnx::proto::{
-    FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TypeProto,
-    ValueInfoProto, tensor_shape_proto::dimension, type_proto,
+    FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
+    ValueInfoProto,
 };
 
 /// A model in the engine's form.
@@ -35,14 +39,15 @@ pub(super) struct Program {
     pub(super) widened: bool,
 }
 
-/// Decodes a model; `directory` is where its external data lies.
+/// Decodes a model, its weights moved if a perturbation is given.
 pub(super) fn decode(
-    bytes: &[u8],
-    directory: Option<&Path>,
+    model: ModelBytes<'_>,
     precision: Precision,
     budget: Budget,
+    perturbation: Option<Perturbation>,
 ) -> Result<Program, EngineError> {
-    let model = ModelProto::decode(bytes).map_err(|error| EngineError::Decode {
+    let directory = model.directory;
+    let model = ModelProto::decode(model.bytes).map_err(|error| EngineError::Decode {
         reason: error.to_string(),
     })?;
     let graph = model.graph.as_ref().ok_or_else(|| EngineError::Decode {
@@ -59,7 +64,7 @@ pub(super) fn decode(
         n_nodes: 0,
         frames: Vec::new(),
         callers: Vec::new(),
-        perturbation: perturb::Perturbation::new(precision),
+        perturbation,
     };
     let scope = Scope {
         opsets: &model.opset_import,
@@ -121,27 +126,6 @@ fn standard_domain(domain: &str) -> &str {
     if domain == "ai.onnx" { "" } else { domain }
 }
 
-/// The names of a graph under construction.
-#[derive(Default)]
-struct Frame {
-    slots: HashMap<String, Slot>,
-    names: Vec<String>,
-    captures: Vec<(Slot, Slot)>,
-    constants: Vec<(Slot, Tensor)>,
-    constant_slots: HashSet<Slot>,
-    /// A function body sees nothing of its caller.
-    is_closed: bool,
-}
-
-impl Frame {
-    fn define(&mut self, name: &str) -> Slot {
-        let slot = self.names.len();
-        self.names.push(name.to_owned());
-        self.slots.insert(name.to_owned(), slot);
-        slot
-    }
-}
-
 struct Compiler<'a> {
     functions: HashMap<FunctionKey<'a>, &'a FunctionProto>,
     tensors: tensors::Reader<'a>,
@@ -150,13 +134,13 @@ struct Compiler<'a> {
     frames: Vec<Frame>,
     /// Functions that are being expanded.
     callers: Vec<FunctionKey<'a>>,
-    perturbation: perturb::Perturbation,
+    perturbation: Option<Perturbation>,
 }
 
 impl<'a> Compiler<'a> {
     fn graph(&mut self, graph: &'a GraphProto, scope: Scope<'_>) -> Result<Graph, EngineError> {
         self.frames.push(Frame::default());
-        self.perturbation.spare(&graph.node);
+        self.spare(&graph.node);
         self.initializers(graph)?;
         let inputs = graph.input.iter().map(|input| self.input(input)).collect();
         self.body(&graph.node, scope, inputs, |compiler| {
@@ -344,36 +328,6 @@ impl<'a> Compiler<'a> {
         }))
     }
 
-    fn constant_flags(&self, inputs: &[Option<Slot>]) -> Vec<bool> {
-        let frame = self.frames.last();
-        let is_constant =
-            |slot: &Slot| frame.is_some_and(|frame| frame.constant_slots.contains(slot));
-        inputs
-            .iter()
-            .map(|slot| slot.as_ref().is_some_and(is_constant))
-            .collect()
-    }
-
-    fn constant_value(
-        &self,
-        proto: &NodeProto,
-        callee: &Callee,
-        attributes: &HashMap<String, Attribute>,
-    ) -> Result<Option<Tensor>, EngineError> {
-        if !matches!(callee, Callee::Operator) || proto.op_type() != "Constant" {
-            return Ok(None);
-        }
-        let value = attributes
-            .iter()
-            .find_map(|(name, value)| attributes::constant(name, value));
-        let value = value.ok_or_else(|| EngineError::Node {
-            operator: "Constant".to_owned(),
-            node: display_name(proto),
-            reason: "it holds no value".to_owned(),
-        })?;
-        Ok(Some(self.tensors.held(value)))
-    }
-
     fn callee(
         &mut self,
         proto: &'a NodeProto,
@@ -391,74 +345,18 @@ impl<'a> Compiler<'a> {
         };
         let mut arguments = arguments.clone();
         for default in &function.attribute_proto {
-            if !arguments.contains_key(default.name()) {
-                if let Some(value) = self.attribute(
-                    default,
-                    Scope {
-                        opsets: &[],
-                        arguments: None,
-                    },
-                )? {
-                    arguments.insert(default.name().to_owned(), value);
-                }
+            let is_given = arguments.contains_key(default.name());
+            let scope = Scope {
+                opsets: &[],
+                arguments: None,
+            };
+            if let (false, Some(value)) = (is_given, self.attribute(default, scope)?) {
+                arguments.insert(default.name().to_owned(), value);
             }
         }
         Ok(Callee::Function(Arc::new(
             self.function(function, &arguments)?,
         )))
-    }
-
-    fn define(&mut self, name: &str) -> Slot {
-        match self.frames.last_mut() {
-            Some(frame) => frame.define(name),
-            None => 0,
-        }
-    }
-
-    fn define_constant(&mut self, name: &str, value: Tensor) {
-        let value = self.perturbation.moved(name, value);
-        if let Some(frame) = self.frames.last_mut() {
-            let known = frame.slots.get(name).copied();
-            let slot = known.unwrap_or_else(|| frame.define(name));
-            frame.constants.push((slot, value));
-            frame.constant_slots.insert(slot);
-        }
-    }
-
-    fn define_once(&mut self, name: &str) -> Result<Slot, EngineError> {
-        let known = self
-            .frames
-            .last()
-            .is_some_and(|frame| frame.slots.contains_key(name));
-        if known {
-            let reason = format!("value {name:?} is given twice in one graph");
-            return Err(EngineError::Decode { reason });
-        }
-        Ok(self.define(name))
-    }
-
-    /// The slot of a name in the innermost frame, captured from the frames around it if need be.
-    fn resolve(&mut self, name: &str, reader: &str) -> Result<Slot, EngineError> {
-        let mut found = None;
-        for (depth, frame) in self.frames.iter().enumerate().rev() {
-            if let Some(slot) = frame.slots.get(name) {
-                found = Some((depth, *slot));
-                break;
-            }
-            if frame.is_closed {
-                break;
-            }
-        }
-        let (depth, mut slot) = found.ok_or_else(|| EngineError::DanglingValue {
-            value: name.to_owned(),
-            node: reader.to_owned(),
-        })?;
-        for frame in self.frames.iter_mut().skip(depth + 1) {
-            let outer = slot;
-            slot = frame.define(name);
-            frame.captures.push((outer, slot));
-        }
-        Ok(slot)
     }
 }
 
@@ -472,30 +370,4 @@ fn display_name(proto: &NodeProto) -> String {
         || format!("(unnamed {})", proto.op_type()),
         |output| format!("of {output:?}"),
     )
-}
-
-fn port(info: &ValueInfoProto) -> Port {
-    let tensor = info.r#type.as_ref().and_then(tensor_type);
-    let shape = tensor.and_then(|tensor| tensor.shape.as_ref());
-    let dim = |dim: &crate::onnx::proto::tensor_shape_proto::Dimension| match &dim.value {
-        Some(dimension::Value::DimValue(extent)) => {
-            usize::try_from(*extent).map_or(Dim::Unknown, Dim::Fixed)
-        }
-        Some(dimension::Value::DimParam(symbol)) if !symbol.is_empty() => {
-            Dim::Symbol(symbol.clone())
-        }
-        _ => Dim::Unknown,
-    };
-    Port {
-        name: info.name().to_owned(),
-        element: tensor.and_then(|tensor| ElementType::from_onnx(tensor.elem_type())),
-        dims: shape.map(|shape| shape.dim.iter().map(dim).collect()),
-    }
-}
-
-fn tensor_type(ty: &TypeProto) -> Option<&type_proto::Tensor> {
-    match &ty.value {
-        Some(type_proto::Value::TensorType(tensor)) => Some(tensor),
-        _ => None,
-    }
 }

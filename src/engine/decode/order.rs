@@ -137,11 +137,11 @@ pub(super) fn mark_last_reads(nodes: &mut [Node], n_slots: usize, kept: &HashSet
             .chain(captured);
         let mut last = Vec::new();
         for slot in touched {
-            if let Some(flag) = seen.get_mut(slot) {
-                if !*flag {
-                    *flag = true;
-                    last.push(slot);
-                }
+            if let Some(flag) = seen.get_mut(slot)
+                && !*flag
+            {
+                *flag = true;
+                last.push(slot);
             }
         }
         node.last_reads = last;

@@ -4,12 +4,13 @@
 //! Where float16 and bfloat16 are held wider, a cast to them still rounds to their numbers.
 
 use half::{bf16, f16};
+use num_traits::AsPrimitive;
 
 use super::each::for_number;
 use crate::engine::Precision;
 use crate::engine::call::{Call, Fault, Outcome};
 use crate::engine::element::ElementType;
-use crate::engine::tensor::{Element, Tensor};
+use crate::engine::tensor::{Element, Tensor, rounded};
 
 pub(super) fn cast(call: &mut Call<'_>) -> Outcome {
     let number = call.int("to", 0)?;
@@ -34,7 +35,7 @@ pub(super) fn converted(
     let is_float = tensor.data().element().is_float();
     if is_float && element.is_float() {
         let rounded = match precision {
-            Precision::Double | Precision::Perturbed { .. } => tensor.clone(),
+            Precision::Double => tensor.clone(),
             Precision::Declared => tensor.clone().with_floats_as(element),
         };
         let held = precision.compute_type(element);
@@ -53,36 +54,72 @@ pub(super) fn converted(
     Ok(converted.declared(element))
 }
 
-/// Floats to integers truncate; out of range is undefined in the standard and saturates here.
 fn numbers_as(
     tensor: &Tensor,
     element: ElementType,
     precision: Precision,
 ) -> Result<Tensor, Fault> {
-    let shape = tensor.shape().to_vec();
-    for_number!(tensor, T => {
+    let converted = for_number!(tensor, T => {
         let source = tensor.elements::<T>().unwrap_or_default();
-        Ok(match element {
-            ElementType::Float32 => plain(shape, source, |x| x as f32)?,
-            ElementType::Float64 => plain(shape, source, |x| x as f64)?,
-            ElementType::Float16 => plain(shape, source, |x| f16::from_f64(x as f64))?,
-            ElementType::BFloat16 => plain(shape, source, |x| bf16::from_f64(x as f64))?,
-            ElementType::Int8 => plain(shape, source, |x| x as i64 as i8)?,
-            ElementType::Int16 => plain(shape, source, |x| x as i64 as i16)?,
-            ElementType::Int32 => plain(shape, source, |x| x as i32)?,
-            ElementType::Int64 => plain(shape, source, |x| x as i64)?,
-            ElementType::UInt8 => plain(shape, source, |x| x as i64 as u8)?,
-            ElementType::UInt16 => plain(shape, source, |x| x as i64 as u16)?,
-            ElementType::UInt32 => plain(shape, source, |x| x as u32)?,
-            ElementType::UInt64 => plain(shape, source, |x| x as u64)?,
-            ElementType::Bool => plain(shape, source, |x| x != T::default())?,
-            ElementType::String => plain(shape, source, |x| x.to_string())?,
-        })
-    })
-    .map(|tensor: Tensor| {
-        let held = precision.compute_type(tensor.element());
-        tensor.with_floats_as(held)
-    })
+        numbers_to(tensor.shape().to_vec(), source, element)
+    })?;
+    let held = precision.compute_type(converted.element());
+    Ok(converted.with_floats_as(held))
+}
+
+/// Every numeric type converts to these as `as` does.
+trait Castable:
+    Copy
+    + PartialEq
+    + Default
+    + ToString
+    + AsPrimitive<f32>
+    + AsPrimitive<f64>
+    + AsPrimitive<i32>
+    + AsPrimitive<i64>
+    + AsPrimitive<u32>
+    + AsPrimitive<u64>
+{
+}
+
+impl<T> Castable for T where
+    T: Copy
+        + PartialEq
+        + Default
+        + ToString
+        + AsPrimitive<f32>
+        + AsPrimitive<f64>
+        + AsPrimitive<i32>
+        + AsPrimitive<i64>
+        + AsPrimitive<u32>
+        + AsPrimitive<u64>
+{
+}
+
+/// Floats to integers truncate; out of range is undefined in the standard and saturates here.
+fn numbers_to<T: Castable>(
+    shape: Vec<usize>,
+    source: &[T],
+    element: ElementType,
+) -> Result<Tensor, Fault> {
+    let wide = |x: T| -> f64 { x.as_() };
+    let whole = |x: T| -> i64 { x.as_() };
+    match element {
+        ElementType::Float32 => plain::<T, f32>(shape, source, |x| x.as_()),
+        ElementType::Float64 => plain(shape, source, wide),
+        ElementType::Float16 => plain(shape, source, |x| rounded::<f16>(wide(x))),
+        ElementType::BFloat16 => plain(shape, source, |x| rounded::<bf16>(wide(x))),
+        ElementType::Int8 => plain(shape, source, |x| whole(x) as i8),
+        ElementType::Int16 => plain(shape, source, |x| whole(x) as i16),
+        ElementType::Int32 => plain::<T, i32>(shape, source, |x| x.as_()),
+        ElementType::Int64 => plain(shape, source, whole),
+        ElementType::UInt8 => plain(shape, source, |x| whole(x) as u8),
+        ElementType::UInt16 => plain(shape, source, |x| whole(x) as u16),
+        ElementType::UInt32 => plain::<T, u32>(shape, source, |x| x.as_()),
+        ElementType::UInt64 => plain::<T, u64>(shape, source, |x| x.as_()),
+        ElementType::Bool => plain(shape, source, |x| x != T::default()),
+        ElementType::String => plain(shape, source, |x| x.to_string()),
+    }
 }
 
 fn plain<T: Copy, U: Element>(

@@ -9,7 +9,7 @@ use num_traits::Zero;
 
 use super::each::{Real, for_real};
 use super::gather::advance;
-use super::movement::strides;
+use super::strided::strides;
 use super::window::Window;
 use crate::engine::call::{Call, Fault, Outcome};
 use crate::engine::tensor::Tensor;
@@ -38,10 +38,10 @@ impl<'a> Parts<'a> {
             return Err(Fault::invalid(reason));
         }
         let kernel = w.shape()[2..].to_vec();
-        if let Some(list) = call.ints("kernel_shape")? {
-            if !list.iter().copied().eq(kernel.iter().map(|&k| k as i64)) {
-                return Err(Fault::invalid("kernel_shape and the weight differ"));
-            }
+        if let Some(list) = call.ints("kernel_shape")?
+            && !list.iter().copied().eq(kernel.iter().map(|&k| k as i64))
+        {
+            return Err(Fault::invalid("kernel_shape and the weight differ"));
         }
         let group = usize::try_from(call.int("group", 1)?)
             .ok()
@@ -69,19 +69,30 @@ impl<'a> Parts<'a> {
     }
 }
 
-pub(super) fn conv(call: &mut Call<'_>) -> Outcome {
-    let parts = Parts::read(call)?;
+/// The node's windows and the output's extents, once its inputs and attributes are known to fit.
+fn geometry(call: &Call<'_>, parts: &Parts<'_>) -> Result<(Window, Vec<usize>), Fault> {
     let (c, m) = (parts.x.shape()[1], parts.w.shape()[0]);
     let fits = parts.w.shape()[1].checked_mul(parts.group) == Some(c) && m % parts.group == 0;
     if !fits {
         let (x, w, group) = (parts.x.shape(), parts.w.shape(), parts.group);
-        return Err(Fault::invalid(format!(
-            "input {x:?}, weight {w:?} and group {group} do not fit"
-        )));
+        let reason = format!("input {x:?}, weight {w:?} and group {group} do not fit");
+        return Err(Fault::invalid(reason));
     }
     parts.check_bias(m)?;
     let window = Window::read(call, &parts.x.shape()[2..], &parts.kernel)?;
     let shape = [&[parts.x.shape()[0], m], &window.output[..]].concat();
+    call.size(&shape)?;
+    Ok((window, shape))
+}
+
+/// The output's extents.
+pub(super) fn output_shape(call: &Call<'_>) -> Result<Vec<usize>, Fault> {
+    Ok(geometry(call, &Parts::read(call)?)?.1)
+}
+
+pub(super) fn conv(call: &mut Call<'_>) -> Outcome {
+    let parts = Parts::read(call)?;
+    let (window, shape) = geometry(call, &parts)?;
     let size = call.size(&shape)?;
     for_real!(parts.x, T => {
         let mut out = vec![T::zero(); size];

@@ -9,7 +9,7 @@ use num_traits::Zero;
 use super::conv::Parts;
 use super::each::{Real, for_real};
 use super::gather::advance;
-use super::movement::strides;
+use super::strided::strides;
 use crate::engine::call::{Call, Fault, Outcome};
 use crate::engine::tensor::Tensor;
 

@@ -4,7 +4,7 @@
 
 use super::binary::{Arithmetic, view};
 use super::each::{for_any, for_number};
-use super::movement::strides;
+use super::strided::strides;
 use crate::engine::call::{Call, Fault, Outcome, axis};
 use crate::engine::tensor::{Tensor, volume};
 
@@ -98,7 +98,7 @@ pub(super) fn gather_elements(call: &mut Call<'_>) -> Outcome {
     let positions = element_positions(tensor.shape(), index.shape(), &indices(call, 1)?, at)?;
     for_any!(tensor, T => {
         let source = call.elements::<T>(0)?;
-        let out: Vec<T> = positions.iter().map(|&position| source[position].clone()).collect();
+        let out: Vec<T> = positions.iter().map(|&position| T::clone(&source[position])).collect();
         Ok(vec![Tensor::new(index.shape().to_vec(), out)?])
     })
 }
@@ -210,7 +210,7 @@ fn scatter(call: &mut Call<'_>, positions: &[usize], updates: &Tensor) -> Outcom
             let values = updates.elements::<T>().ok_or_else(misfit)?;
             let mut out = tensor.into_elements::<T>().map_err(|_| misfit())?;
             for (&position, value) in positions.iter().zip(values) {
-                out[position] = value.clone();
+                out[position] = T::clone(value);
             }
             Ok(vec![Tensor::new(shape, out)?])
         });
@@ -265,12 +265,12 @@ pub(super) fn one_hot(call: &mut Call<'_>) -> Outcome {
         let [off, on] = call.elements::<T>(2)? else {
             return Err(Fault::invalid("values are no pair"));
         };
-        let mut out = vec![off.clone(); size];
+        let mut out = vec![T::clone(off); size];
         for (position, &index) in list.iter().enumerate() {
             let index = if index < 0.0 { index + depth as f64 } else { index };
             if index >= 0.0 && (index as usize) < depth {
                 let (block, rest) = (position / inner, position % inner);
-                out[(block * depth + index as usize) * inner + rest] = on.clone();
+                out[(block * depth + index as usize) * inner + rest] = T::clone(on);
             }
         }
         Ok(vec![Tensor::new(shape, out)?.declared(values.element())])

@@ -1,11 +1,11 @@
-//! MatMul, Gemm and Einsum on one matrix product per batch.
+//! MatMul and Gemm on one matrix product per batch.
 
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::binary::{Arithmetic, broadcast_shape, zip};
 use super::each::{Real, for_number, for_real};
-use super::movement::{broadcast_to, permuted};
+use super::strided::{broadcast_to, permuted};
 use crate::engine::call::{Call, Fault, Outcome};
 use crate::engine::tensor::{Element, Tensor};
 
@@ -44,41 +44,63 @@ struct Operands {
     shape: Vec<usize>,
 }
 
-fn operands(call: &Call<'_>, a: &Tensor, b: &Tensor) -> Result<Operands, Fault> {
-    let lifted = |tensor: &Tensor, is_left: bool| {
-        let mut shape = tensor.shape().to_vec();
-        if shape.len() == 1 {
-            shape.insert(if is_left { 0 } else { 1 }, 1);
-        }
-        tensor.clone().reshaped(shape)
-    };
-    let (left, right) = (lifted(a, true)?, lifted(b, false)?);
-    let misfit = || Fault::invalid(format!("{:?} by {:?} is no product", a.shape(), b.shape()));
-    let ([outer_a @ .., m, k], [outer_b @ .., k_b, n]) = (left.shape(), right.shape()) else {
+/// Extents of a product: the batch's, (m, k, n), and those of the result.
+struct ProductShape {
+    outer: Vec<usize>,
+    extents: [usize; 3],
+    result: Vec<usize>,
+}
+
+/// A vector on the left is a row, on the right a column.
+fn lifted(shape: &[usize], is_left: bool) -> Vec<usize> {
+    match shape {
+        [extent] if is_left => vec![1, *extent],
+        [extent] => vec![*extent, 1],
+        shape => shape.to_vec(),
+    }
+}
+
+fn product_shape(call: &Call<'_>, a: &[usize], b: &[usize]) -> Result<ProductShape, Fault> {
+    let misfit = || Fault::invalid(format!("{a:?} by {b:?} is no product"));
+    let (left, right) = (lifted(a, true), lifted(b, false));
+    let ([outer_a @ .., m, k], [outer_b @ .., k_b, n]) = (&left[..], &right[..]) else {
         return Err(misfit());
     };
-    let (m, k, n) = (*m, *k, *n);
-    if k != *k_b {
+    if k != k_b {
         return Err(misfit());
     }
     let outer = broadcast_shape(&[outer_a, outer_b])?;
-    let mut shape = outer.clone();
-    if a.rank() > 1 {
-        shape.push(m);
-    }
-    if b.rank() > 1 {
-        shape.push(n);
-    }
-    call.size(&shape)?;
+    let rows = if a.len() > 1 { &[*m][..] } else { &[] };
+    let columns = if b.len() > 1 { &[*n][..] } else { &[] };
+    let result = [&outer[..], rows, columns].concat();
+    call.size(&result)?;
+    Ok(ProductShape {
+        outer,
+        extents: [*m, *k, *n],
+        result,
+    })
+}
+
+fn operands(call: &Call<'_>, a: &Tensor, b: &Tensor) -> Result<Operands, Fault> {
+    let ProductShape {
+        outer,
+        extents,
+        result,
+    } = product_shape(call, a.shape(), b.shape())?;
+    let [m, k, n] = extents;
+    let left = a.clone().reshaped(lifted(a.shape(), true))?;
+    let right = b.clone().reshaped(lifted(b.shape(), false))?;
     let batch: usize = outer.iter().product();
-    if outer_b.iter().all(|&extent| extent == 1) && outer_a.len() >= outer_b.len() {
+    let shape = result;
+    let is_shared = right.len() == k * n && left.len() == batch * m * k;
+    if is_shared {
         let extents = [batch * m, k, n];
         return Ok(Operands {
             a: left,
             b: right,
             batch: 1,
             extents,
-            is_shared: true,
+            is_shared,
             shape,
         });
     }
@@ -88,8 +110,8 @@ fn operands(call: &Call<'_>, a: &Tensor, b: &Tensor) -> Result<Operands, Fault> 
         a,
         b,
         batch,
-        extents: [m, k, n],
-        is_shared: false,
+        extents,
+        is_shared,
         shape,
     })
 }
@@ -121,6 +143,29 @@ pub(super) fn matrix_product(call: &Call<'_>, a: &Tensor, b: &Tensor) -> Result<
         return for_real!(a, T => batched::<T>(operands, product::<T>));
     }
     for_number!(a, T => batched::<T>(operands, integer_product::<T>))
+}
+
+/// The output's extents of MatMul, or of Gemm.
+pub(super) fn output_shape(call: &Call<'_>) -> Result<Vec<usize>, Fault> {
+    let (a, b) = (call.input(0)?, call.input(1)?);
+    if call.node.op_type == "MatMul" {
+        return Ok(product_shape(call, a.shape(), b.shape())?.result);
+    }
+    let extents = |tensor: &Tensor, is_turned: bool| match (tensor.shape(), is_turned) {
+        (&[rows, columns], false) | (&[columns, rows], true) => Ok((rows, columns)),
+        (shape, _) => Err(Fault::invalid(format!("{shape:?} is no matrix"))),
+    };
+    let (m, k) = extents(a, call.flag("transA")?)?;
+    let (k_b, n) = extents(b, call.flag("transB")?)?;
+    let c = call.optional(2).map_or(&[][..], Tensor::shape);
+    if k != k_b || broadcast_shape(&[&[m, n], c])? != [m, n] {
+        let (a, b) = (a.shape(), b.shape());
+        return Err(Fault::invalid(format!(
+            "{a:?}, {b:?} and C {c:?} do not fit"
+        )));
+    }
+    call.size(&[m, n])?;
+    Ok(vec![m, n])
 }
 
 pub(super) fn matmul(call: &mut Call<'_>) -> Outcome {
@@ -159,172 +204,4 @@ pub(super) fn gemm(call: &mut Call<'_>) -> Outcome {
         }
         Ok(vec![sum])
     })
-}
-
-/// Two operands at a time: labels are batch, contracted, left only or right only.
-pub(super) fn einsum(call: &mut Call<'_>) -> Outcome {
-    let equation: String = call
-        .text("equation", "")?
-        .chars()
-        .filter(|c| !c.is_whitespace())
-        .collect();
-    if equation.contains('.') {
-        return Err(Fault::unsupported("an equation with an ellipsis"));
-    }
-    let (terms, result) = match equation.split_once("->") {
-        Some((terms, result)) => (terms.to_owned(), result.to_owned()),
-        None => (equation.clone(), implicit_result(&equation)),
-    };
-    let terms: Vec<Vec<char>> = terms
-        .split(',')
-        .map(|term| term.chars().collect())
-        .collect();
-    let result: Vec<char> = result.chars().collect();
-    if terms.len() != call.inputs.len() {
-        return Err(Fault::invalid(
-            "the equation's terms and the inputs differ in number",
-        ));
-    }
-    let mut labelled = Labelled::new(call.input(0)?.clone(), terms[0].clone())?;
-    for index in 1..terms.len() {
-        let other = Labelled::new(call.input(index)?.clone(), terms[index].clone())?;
-        let is_needed = |label: &char| {
-            result.contains(label) || terms[index + 1..].iter().any(|t| t.contains(label))
-        };
-        labelled = labelled.contract(other, is_needed, call)?;
-    }
-    let summed = labelled.summed(&|label| result.contains(label), call)?;
-    Ok(vec![summed.ordered(&result)?])
-}
-
-/// Labels that appear once, in alphabetical order.
-fn implicit_result(terms: &str) -> String {
-    let mut labels: Vec<char> = terms.chars().filter(|c| *c != ',').collect();
-    labels.sort_unstable();
-    let once = |c: &&char| terms.matches(**c).count() == 1;
-    labels.iter().filter(once).collect()
-}
-
-struct Labelled {
-    tensor: Tensor,
-    labels: Vec<char>,
-}
-
-impl Labelled {
-    fn new(tensor: Tensor, labels: Vec<char>) -> Result<Labelled, Fault> {
-        if tensor.rank() != labels.len() {
-            return Err(Fault::invalid("a term and its input differ in rank"));
-        }
-        if labels
-            .iter()
-            .enumerate()
-            .any(|(i, label)| labels[..i].contains(label))
-        {
-            return Err(Fault::unsupported("an equation with a diagonal"));
-        }
-        Ok(Labelled { tensor, labels })
-    }
-
-    fn extent(&self, label: char) -> usize {
-        let at = self.labels.iter().position(|&l| l == label);
-        at.map_or(1, |at| self.tensor.shape()[at])
-    }
-
-    fn ordered(&self, labels: &[char]) -> Result<Tensor, Fault> {
-        let place = |label: &char| self.labels.iter().position(|l| l == label);
-        let order: Option<Vec<usize>> = labels.iter().map(place).collect();
-        permuted(
-            &self.tensor,
-            &order.ok_or_else(|| Fault::invalid("a label is unknown"))?,
-        )
-    }
-
-    /// Sums over labels that nobody needs any more.
-    fn summed(self, needed: &dyn Fn(&char) -> bool, call: &Call<'_>) -> Result<Labelled, Fault> {
-        let (kept, gone): (Vec<char>, Vec<char>) = self.labels.iter().partition(|l| needed(l));
-        if gone.is_empty() {
-            return Ok(self);
-        }
-        let rows = self.ordered(&[&kept[..], &gone[..]].concat())?;
-        let length = gone.iter().map(|&label| self.extent(label)).product();
-        let shape: Vec<usize> = kept.iter().map(|&label| self.extent(label)).collect();
-        let count = call.size(&shape)?;
-        let matrix = rows.reshaped(vec![count, length])?;
-        let ones = for_number!(matrix, T => {
-            Ok::<_, Fault>(Tensor::new(vec![length], vec![T::from_f64(1.0); length])?)
-        })?;
-        let tensor = matrix_product(call, &matrix, &ones)?.reshaped(shape)?;
-        Ok(Labelled {
-            tensor,
-            labels: kept,
-        })
-    }
-
-    fn contract(
-        self,
-        other: Labelled,
-        needed: impl Fn(&char) -> bool,
-        call: &Call<'_>,
-    ) -> Result<Labelled, Fault> {
-        let left = self.labels.clone();
-        let right = other.labels.clone();
-        let a = self.summed(&|label| needed(label) || right.contains(label), call)?;
-        let b = other.summed(&|label| needed(label) || left.contains(label), call)?;
-        let shared = |label: &&char| b.labels.contains(label);
-        let batch: Vec<char> = a
-            .labels
-            .iter()
-            .filter(shared)
-            .filter(|l| needed(l))
-            .copied()
-            .collect();
-        let inner: Vec<char> = a
-            .labels
-            .iter()
-            .filter(shared)
-            .filter(|l| !needed(l))
-            .copied()
-            .collect();
-        let rows: Vec<char> = a
-            .labels
-            .iter()
-            .filter(|l| !b.labels.contains(l))
-            .copied()
-            .collect();
-        let columns: Vec<char> = b
-            .labels
-            .iter()
-            .filter(|l| !a.labels.contains(l))
-            .copied()
-            .collect();
-        let size = |labels: &[char], of: &Labelled| -> usize {
-            labels.iter().map(|&label| of.extent(label)).product()
-        };
-        let (n_batch, m, k, n) = (
-            size(&batch, &a),
-            size(&rows, &a),
-            size(&inner, &a),
-            size(&columns, &b),
-        );
-        let lhs = a
-            .ordered(&[&batch[..], &rows, &inner].concat())?
-            .reshaped(vec![n_batch, m, k])?;
-        let rhs = b
-            .ordered(&[&batch[..], &inner, &columns].concat())?
-            .reshaped(vec![n_batch, k, n])?;
-        let extents = |labels: &[char], of: &Labelled| -> Vec<usize> {
-            labels.iter().map(|&label| of.extent(label)).collect()
-        };
-        let shape = [
-            extents(&batch, &a),
-            extents(&rows, &a),
-            extents(&columns, &b),
-        ]
-        .concat();
-        let tensor = matrix_product(call, &lhs, &rhs)?.reshaped(shape)?;
-        Ok(Labelled {
-            tensor,
-            labels: [batch, rows, columns].concat(),
-        })
-    }
 }

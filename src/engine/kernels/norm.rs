@@ -6,8 +6,8 @@ use num_traits::Zero;
 
 use super::binary::zip;
 use super::each::{Real, for_real};
-use super::movement::permuted;
 use super::reduce::total;
+use super::strided::permuted;
 use crate::engine::call::{Call, Fault, Outcome, axes, axis};
 use crate::engine::tensor::Tensor;
 
@@ -126,7 +126,7 @@ pub(super) fn rms_normalization(call: &mut Call<'_>) -> Outcome {
             let mean = total(&squares) / T::of(row.len() as f64);
             let inverse = (mean + T::of(epsilon)).sqrt().recip();
             for x in row {
-                *x = *x * inverse;
+                *x *= inverse;
             }
         }
         let rows = Tensor::new(x.shape().to_vec(), rows)?;
@@ -159,7 +159,7 @@ pub(super) fn lrn(call: &mut Call<'_>) -> Outcome {
                 let squares =
                     (low..=high).fold(T::zero(), |sum, i| sum + value(i) * value(i));
                 let scale = T::of(bias) + T::of(alpha / size as f64) * squares;
-                *x = *x / scale.powf(T::of(beta));
+                *x /= scale.powf(T::of(beta));
             }
         }
         Ok(vec![Tensor::new(x.shape().to_vec(), out)?])

@@ -2,7 +2,7 @@
 
 use super::each::for_any;
 use super::gather::advance;
-use super::movement::strides;
+use super::strided::strides;
 use crate::engine::call::{Call, Fault, Outcome, axis};
 use crate::engine::tensor::{Element, Tensor};
 
@@ -191,7 +191,7 @@ pub(super) fn reverse_sequence(call: &mut Call<'_>) -> Outcome {
             let (step, length) = (counter[time], lengths[counter[batch]] as usize);
             let from = if step < length { length - 1 - step } else { step };
             let shift = (from as isize - step as isize) * steps[time];
-            out.push(source[(index as isize + shift) as usize].clone());
+            out.push(T::clone(&source[(index as isize + shift) as usize]));
             advance(&mut counter, tensor.shape());
         }
         Ok(vec![Tensor::new(tensor.shape().to_vec(), out)?])

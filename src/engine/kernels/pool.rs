@@ -6,7 +6,7 @@ use num_traits::{Float, Zero};
 
 use super::each::{Real, for_real};
 use super::gather::advance;
-use super::movement::strides;
+use super::strided::strides;
 use super::window::Window;
 use crate::engine::call::{Call, Fault, Outcome};
 use crate::engine::tensor::Tensor;

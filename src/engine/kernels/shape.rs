@@ -116,7 +116,7 @@ pub(super) fn constant_of_shape(call: &mut Call<'_>) -> Outcome {
         let Some([element]) = value.elements::<T>() else {
             return Err(Fault::invalid("value is no single element"));
         };
-        Ok(vec![Tensor::new(shape, vec![element.clone(); size])?.declared(value.element())])
+        Ok(vec![Tensor::new(shape, vec![T::clone(element); size])?.declared(value.element())])
     })
 }
 

@@ -4,11 +4,18 @@ use std::rc::Rc;
 
 use super::window::Window;
 use super::{Dim, broadcast, reshaped};
-use crate::graph::{Graph, NodeId, ValueId};
+use crate::graph::{Graph, NodeId, Scope, ScopeKind, ValueId};
 
 /// Fills shapes, element types and the contents of integer values, in topological order.
 pub(in crate::graph) fn infer(graph: &mut Graph<'_>) {
-    for index in 0..graph.nodes.len() {
+    // A node that holds a body comes before it; what it gives is known the second time.
+    let passes = if graph.scopes.iter().any(|scope| scope.parent.is_some()) {
+        2
+    } else {
+        1
+    };
+    let nodes = graph.nodes.len();
+    for index in (0..passes).flat_map(|_| 0..nodes) {
         node(graph, NodeId(index as u32));
     }
 }
@@ -140,6 +147,7 @@ fn shapes(graph: &mut Graph<'_>, id: NodeId) -> Option<Shapes> {
         "DepthToSpace" | "SpaceToDepth" => one(depth_space(graph, id, &op)),
         _ if op.starts_with("Reduce") => one(reduce(graph, id)),
         "LSTM" | "GRU" | "RNN" => Some(recurrent(graph, id)),
+        "If" => Some(branches(graph, id)),
         _ => None,
     }
 }
@@ -627,6 +635,28 @@ fn recurrent(graph: &mut Graph<'_>, id: NodeId) -> Shapes {
         })
     };
     vec![all().map(|dims| dims.to_vec())]
+}
+
+/// What all branches of an If agree on.
+fn branches(graph: &Graph<'_>, id: NodeId) -> Shapes {
+    let bodies = graph
+        .scopes
+        .iter()
+        .filter(|scope| scope.kind == ScopeKind::Nested { node: id });
+    let bodies: Vec<&Scope<'_>> = bodies.collect();
+    let agreed = |slot: usize| {
+        let of = |scope: &&Scope<'_>| {
+            graph
+                .shape(*scope.outputs.get(slot)?)
+                .map(|shape| shape.0.clone())
+        };
+        let first = of(bodies.first()?)?;
+        bodies
+            .iter()
+            .all(|scope| of(scope).as_ref() == Some(&first))
+            .then_some(first)
+    };
+    (0..graph.node(id).outputs.len()).map(agreed).collect()
 }
 
 /// Follows integer values that are computed from shapes.

@@ -221,6 +221,36 @@ fn shapes(opset: i64, node: &NodeState, inputs: &[Fact]) -> Shapes {
             ])
         }
         "MatMul" => single(product(&x, &shape_of(1)?)?),
+        op if op.starts_with("Reduce") => single(reduced(node, x, ints(node, inputs, "axes", 1))),
+        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Sum" | "Mean" | "Max" | "Min" | "Where"
+        | "Equal" | "Less" | "Greater" | "And" | "Or" => {
+            let mut result = x;
+            for index in 1..inputs.len() {
+                result = broadcast(&result, &shape_of(index)?);
+            }
+            single(result)
+        }
+        "BatchNormalization" if node.outputs.len() > 1 => {
+            let channel = shape_of(3)?;
+            let outputs = 1..node.outputs.len();
+            Some(
+                [x].into_iter()
+                    .chain(outputs.map(|_| channel.clone()))
+                    .collect(),
+            )
+        }
+        "Dropout" => Some(vec![x; node.outputs.len()]),
+        op if keeps_shape(op) => single(x),
+        _ => moved(node, inputs).or_else(|| by_constants(opset, node, inputs, &x)),
+    }
+}
+
+/// Operators that move elements.
+fn moved(node: &NodeState, inputs: &[Fact]) -> Shapes {
+    let shape_of = |index: usize| inputs.get(index).and_then(|fact| fact.shape.clone());
+    let x = shape_of(0)?;
+    let single = |shape: Vec<Dim>| Some(vec![shape]);
+    match node.op_type.as_str() {
         "Flatten" => {
             let axis = counted(node.int("axis", 1), x.len());
             single(vec![total(&x[..axis]), total(&x[axis..])])
@@ -244,27 +274,7 @@ fn shapes(opset: i64, node: &NodeState, inputs: &[Fact]) -> Shapes {
             let axis = counted(node.int("axis", 0), x.len());
             single([&x[..axis], &shape_of(1)?, &x[axis + 1..]].concat())
         }
-        op if op.starts_with("Reduce") => single(reduced(node, x, ints(node, inputs, "axes", 1))),
-        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Sum" | "Mean" | "Max" | "Min" | "Where"
-        | "Equal" | "Less" | "Greater" | "And" | "Or" => {
-            let mut result = x;
-            for index in 1..inputs.len() {
-                result = broadcast(&result, &shape_of(index)?);
-            }
-            single(result)
-        }
-        "BatchNormalization" if node.outputs.len() > 1 => {
-            let channel = shape_of(3)?;
-            let outputs = 1..node.outputs.len();
-            Some(
-                [x].into_iter()
-                    .chain(outputs.map(|_| channel.clone()))
-                    .collect(),
-            )
-        }
-        "Dropout" => Some(vec![x; node.outputs.len()]),
-        op if keeps_shape(op) => single(x),
-        _ => by_constants(opset, node, inputs, &x),
+        _ => None,
     }
 }
 

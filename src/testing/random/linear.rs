@@ -24,7 +24,6 @@ fn conv(generator: &mut Generator<'_>, x: &Live) -> Option<Vec<Value>> {
         .iter()
         .map(|&extent| *generator.pick(if extent >= 3 { &[1, 3, 3, 2] } else { &[1] }))
         .collect();
-    let rank = spatial.len();
     let shape = [
         &[outputs, channels / group],
         &*kernel.iter().map(|&k| k as usize).collect::<Vec<_>>(),
@@ -42,32 +41,8 @@ fn conv(generator: &mut Generator<'_>, x: &Live) -> Option<Vec<Value>> {
     } else {
         shared
     };
-    let mut value = x.value.conv(outputs).group(group as i64).kernel(&kernel);
-    value = match generator.random_below(6) {
-        0 => value.auto_pad(generator.auto_pad()),
-        1 | 2 => value,
-        3 => value.pads(
-            (0..2 * rank)
-                .map(|_| generator.random_below(2) as i64)
-                .collect::<Vec<_>>(),
-        ),
-        _ => value.pads(
-            kernel
-                .iter()
-                .chain(&kernel)
-                .map(|k| k / 2)
-                .collect::<Vec<_>>(),
-        ),
-    };
-    if generator.chance(0.25) {
-        value = value.strides(
-            (0..rank)
-                .map(|_| 1 + generator.random_below(2) as i64)
-                .collect::<Vec<_>>(),
-        );
-    } else if generator.chance(0.1) {
-        value = value.dilations(vec![2; rank]);
-    }
+    let value = x.value.conv(outputs).group(group as i64);
+    let mut value = window(generator, value, &kernel);
     if let Some(weight) = weight {
         value = value.weight(&weight);
     }
@@ -76,6 +51,31 @@ fn conv(generator: &mut Generator<'_>, x: &Live) -> Option<Vec<Value>> {
     }
     generator.kernels.push((shape, value.operand(1)));
     Some(vec![value])
+}
+
+/// The kernel with pads, strides and dilations.
+fn window(generator: &mut Generator<'_>, conv: Value, kernel: &[i64]) -> Value {
+    let rank = kernel.len();
+    let value = conv.kernel(kernel);
+    let value = match generator.random_below(6) {
+        0 => value.auto_pad(generator.auto_pad()),
+        1 | 2 => value,
+        3 => value.pads(generator.numbers(2 * rank, 0)),
+        _ => value.pads(
+            [kernel, kernel]
+                .concat()
+                .iter()
+                .map(|k| k / 2)
+                .collect::<Vec<_>>(),
+        ),
+    };
+    if generator.chance(0.25) {
+        value.strides(generator.numbers(rank, 1))
+    } else if generator.chance(0.1) {
+        value.dilations(vec![2; rank])
+    } else {
+        value
+    }
 }
 
 fn conv_transpose(generator: &mut Generator<'_>, x: &Live) -> Option<Vec<Value>> {
@@ -251,6 +251,13 @@ impl Generator<'_> {
         } else {
             (group, outputs)
         }
+    }
+
+    /// That many numbers, each `least` or one more.
+    fn numbers(&mut self, count: usize, least: i64) -> Vec<i64> {
+        (0..count)
+            .map(|_| least + self.random_below(2) as i64)
+            .collect()
     }
 
     pub(super) fn divisors(&self, count: usize) -> Vec<usize> {

@@ -10,6 +10,7 @@
 
 mod activation;
 mod axes;
+mod batch_normalization;
 mod call;
 mod control;
 mod convolution;
@@ -106,8 +107,9 @@ pub fn run_outputs(model: &ModelProto, inputs: &[(&str, Tensor)]) -> Result<Vec<
 
 /// The operator of that name, if it is served.
 fn operator(op_type: &str) -> Option<call::Operator> {
-    let tables: [fn(&str) -> Option<call::Operator>; 15] = [
+    let tables: [fn(&str) -> Option<call::Operator>; 16] = [
         activation::operator,
+        batch_normalization::operator,
         convolution::operator,
         elementwise::operator,
         gather::operator,

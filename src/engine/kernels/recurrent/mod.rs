@@ -3,97 +3,17 @@
 //! Gates are rows of one product: `x·Wᵀ + Wb` for all steps, then `h·Rᵀ + Rb` step by step.
 //! A reverse direction walks each sequence from its own end, so that padding after it is not read.
 
+mod activation;
+mod cell;
+
+use activation::Activation;
+use cell::{Cell, Direction};
+
 use super::each::{Real, for_real};
 use super::matmul::product;
-use super::movement::permuted;
+use super::strided::permuted;
 use crate::engine::call::{Call, Fault, Outcome};
 use crate::engine::tensor::Tensor;
-
-/// An activation with its parameters.
-#[derive(Clone, Copy)]
-struct Activation<T> {
-    apply: fn(T, T, T) -> T,
-    alpha: T,
-    beta: T,
-}
-
-impl<T: Real> Activation<T> {
-    fn of(&self, x: T) -> T {
-        (self.apply)(x, self.alpha, self.beta)
-    }
-
-    fn named(name: &str, alpha: Option<f32>, beta: Option<f32>) -> Result<Activation<T>, Fault> {
-        let number = |given: Option<f32>, default: f64| T::of(given.map_or(default, f64::from));
-        let plain = |apply| Activation {
-            apply,
-            alpha: T::zero(),
-            beta: T::zero(),
-        };
-        Ok(match name.to_ascii_lowercase().as_str() {
-            "sigmoid" => plain(|x, _, _| T::one() / (T::one() + (-x).exp())),
-            "tanh" => plain(|x, _, _| x.tanh()),
-            "relu" => plain(|x, _, _| if x < T::zero() { T::zero() } else { x }),
-            "softsign" => plain(|x, _, _| x / (T::one() + x.abs())),
-            "softplus" => plain(|x, _, _| x.exp().ln_1p()),
-            "affine" => Activation {
-                apply: |x, alpha, beta| alpha * x + beta,
-                alpha: number(alpha, 1.0),
-                beta: number(beta, 0.0),
-            },
-            "leakyrelu" => Activation {
-                apply: |x, alpha, _| if x < T::zero() { alpha * x } else { x },
-                alpha: number(alpha, 0.01),
-                beta: T::zero(),
-            },
-            "thresholdedrelu" => Activation {
-                apply: |x, alpha, _| if x < alpha { T::zero() } else { x },
-                alpha: number(alpha, 1.0),
-                beta: T::zero(),
-            },
-            "scaledtanh" => Activation {
-                apply: |x, alpha, beta| alpha * (beta * x).tanh(),
-                alpha: number(alpha, 1.0),
-                beta: number(beta, 1.0),
-            },
-            "hardsigmoid" => Activation {
-                apply: |x, alpha, beta| super::unary::clamp(alpha * x + beta, T::zero(), T::one()),
-                alpha: number(alpha, 0.2),
-                beta: number(beta, 0.5),
-            },
-            "elu" => Activation {
-                apply: |x, alpha, _| if x < T::zero() { alpha * x.exp_m1() } else { x },
-                alpha: number(alpha, 1.0),
-                beta: T::zero(),
-            },
-            other => return Err(Fault::unsupported(format!("activation {other:?}"))),
-        })
-    }
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Cell {
-    Lstm,
-    Gru,
-    Rnn,
-}
-
-impl Cell {
-    fn gates(self) -> usize {
-        match self {
-            Cell::Lstm => 4,
-            Cell::Gru => 3,
-            Cell::Rnn => 1,
-        }
-    }
-
-    fn default_activations(self) -> &'static [&'static str] {
-        match self {
-            Cell::Lstm => &["Sigmoid", "Tanh", "Tanh"],
-            Cell::Gru => &["Sigmoid", "Tanh"],
-            Cell::Rnn => &["Tanh"],
-        }
-    }
-}
 
 pub(super) fn lstm(call: &mut Call<'_>) -> Outcome {
     run(call, Cell::Lstm)
@@ -179,20 +99,6 @@ impl Shape {
             .into_elements()
             .map_err(|_| Fault::invalid("an initial state differs in type"))
     }
-}
-
-/// What one direction reads.
-struct Direction<'a, T> {
-    cell: Cell,
-    r: &'a [T],
-    /// Recurrent bias, one per gate row.
-    rb: Vec<T>,
-    peepholes: Vec<T>,
-    activations: Vec<Activation<T>>,
-    clip: Option<T>,
-    couples_forget: bool,
-    resets_before: bool,
-    hidden: usize,
 }
 
 fn run(call: &mut Call<'_>, cell: Cell) -> Outcome {
@@ -346,83 +252,4 @@ fn direction<'a, T: Real>(
         resets_before: !call.flag("linear_before_reset")?,
         hidden: h,
     })
-}
-
-impl<T: Real> Direction<'_, T> {
-    fn gate(&self, activation: usize, x: T) -> T {
-        let x = match self.clip {
-            Some(clip) => super::unary::clamp(x, -clip, clip),
-            None => x,
-        };
-        self.activations[activation].of(x)
-    }
-
-    /// One step: `row` holds the input's share of the gates, `hs` and `cs` the state.
-    fn step(&self, row: &mut [T], hs: &mut [T], cs: &mut [T]) {
-        match self.cell {
-            Cell::Lstm => self.lstm(row, hs, cs),
-            Cell::Gru => self.gru(row, hs),
-            Cell::Rnn => self.rnn(row, hs),
-        }
-    }
-
-    fn recurrent(&self, hs: &[T]) -> Vec<T> {
-        let gates = self.cell.gates() * self.hidden;
-        let mut out = vec![T::zero(); gates];
-        product(hs, self.r, &mut out, [1, self.hidden, gates]);
-        for (value, bias) in out.iter_mut().zip(&self.rb) {
-            *value += *bias;
-        }
-        out
-    }
-
-    /// Gate order i, o, f, c.
-    fn lstm(&self, row: &[T], hs: &mut [T], cs: &mut [T]) {
-        let h = self.hidden;
-        let recurrent = self.recurrent(hs);
-        let sum = |gate: usize, k: usize| row[gate * h + k] + recurrent[gate * h + k];
-        let p = &self.peepholes;
-        for k in 0..h {
-            let i = self.gate(0, sum(0, k) + p[k] * cs[k]);
-            let f = if self.couples_forget {
-                T::one() - i
-            } else {
-                self.gate(0, sum(2, k) + p[2 * h + k] * cs[k])
-            };
-            let candidate = self.gate(1, sum(3, k));
-            cs[k] = f * cs[k] + i * candidate;
-            let o = self.gate(0, sum(1, k) + p[h + k] * cs[k]);
-            hs[k] = o * self.activations[2].of(cs[k]);
-        }
-    }
-
-    /// Gate order z, r, h.
-    fn gru(&self, row: &[T], hs: &mut [T]) {
-        let h = self.hidden;
-        let recurrent = self.recurrent(hs);
-        let gate = |g: usize, k: usize| self.gate(0, row[g * h + k] + recurrent[g * h + k]);
-        let z: Vec<T> = (0..h).map(|k| gate(0, k)).collect();
-        let r: Vec<T> = (0..h).map(|k| gate(1, k)).collect();
-        let candidate: Vec<T> = if self.resets_before {
-            let reset: Vec<T> = r.iter().zip(hs.iter()).map(|(&r, &h)| r * h).collect();
-            let after = self.recurrent(&reset);
-            (0..h)
-                .map(|k| self.gate(1, row[2 * h + k] + after[2 * h + k]))
-                .collect()
-        } else {
-            (0..h)
-                .map(|k| self.gate(1, row[2 * h + k] + r[k] * recurrent[2 * h + k]))
-                .collect()
-        };
-        for k in 0..h {
-            hs[k] = (T::one() - z[k]) * candidate[k] + z[k] * hs[k];
-        }
-    }
-
-    fn rnn(&self, row: &[T], hs: &mut [T]) {
-        let recurrent = self.recurrent(hs);
-        for (k, state) in hs.iter_mut().enumerate() {
-            *state = self.gate(0, row[k] + recurrent[k]);
-        }
-    }
 }

@@ -1,0 +1,411 @@
+//! Wrong rewrites must be told from right ones.
+
+use super::*;
+use crate::onnx::proto::{ModelProto, NodeProto};
+use crate::testing::builder::Graph;
+use crate::testing::{DataType, Storage, Tensor as Weights, ToBytes, model};
+
+/// A hand-made fold of `conv_{i}` and `bn_{i}`, with a chance to get it wrong.
+///
+/// The Conv takes over the BN's output name; its W and B are replaced, in its own type.
+fn folded(original: &ModelProto, wrong: impl Fn(usize, &mut Weights, &mut Weights)) -> ModelProto {
+    let mut rewritten = original.clone();
+    let graph = rewritten.graph.as_mut().unwrap();
+    let initializers = graph.initializer.clone();
+    let read = |name: &str| {
+        let found = initializers.iter().find(|tensor| tensor.name() == name);
+        Weights::from_proto(found.unwrap_or_else(|| panic!("no {name}"))).unwrap()
+    };
+    let norms: Vec<NodeProto> = graph
+        .node
+        .iter()
+        .filter(|n| n.op_type() == "BatchNormalization")
+        .cloned()
+        .collect();
+    for (index, norm) in norms.iter().enumerate() {
+        let conv = graph
+            .node
+            .iter_mut()
+            .find(|n| n.output[0] == norm.input[0])
+            .unwrap();
+        let (mut w, mut b) = (read(&conv.input[1]), read(&conv.input[2]));
+        let [scale, shift, mean, var] = [1, 2, 3, 4].map(|at| read(&norm.input[at]).data);
+        let taps = w.data.len() / scale.len();
+        for channel in 0..scale.len() {
+            let factor = scale[channel] / (var[channel] + f64::from(1e-5f32)).sqrt();
+            w.data[channel * taps..(channel + 1) * taps]
+                .iter_mut()
+                .for_each(|x| *x *= factor);
+            b.data[channel] = (b.data[channel] - mean[channel]) * factor + shift[channel];
+        }
+        wrong(index, &mut w, &mut b);
+        let names = [format!("w{index}.new"), format!("b{index}.new")];
+        conv.input[1] = names[0].clone();
+        conv.input[2] = names[1].clone();
+        conv.output[0] = norm.output[0].clone();
+        graph
+            .initializer
+            .push(w.rounded().to_proto(&names[0], Storage::Raw));
+        graph
+            .initializer
+            .push(b.rounded().to_proto(&names[1], Storage::Raw));
+        graph
+            .node
+            .retain(|node| node.output[0] != norm.output[0] || node.op_type() == "Conv");
+    }
+    rewritten
+}
+
+/// Conv, BN and ReLU, `depth` times over.
+fn deep(dtype: DataType, depth: usize) -> ModelProto {
+    model(|g: &Graph| {
+        g.opset(22).dtype(dtype);
+        let mut x = g.input("x", "N,4,12,12");
+        for _ in 0..depth {
+            x = x.conv(16).pads([1, 1, 1, 1]).bias().batch_norm().relu();
+        }
+        x.global_average_pool().flatten().gemm(10).output("y")
+    })
+}
+
+fn ends(depth: usize) -> Vec<String> {
+    (0..depth).map(|index| format!("bn_{index}.out")).collect()
+}
+
+fn compare(original: &ModelProto, rewritten: &ModelProto, options: &VerifyOptions) -> Verification {
+    let (before, after) = (original.to_bytes(), rewritten.to_bytes());
+    verify(ModelBytes::new(&before), ModelBytes::new(&after), options)
+}
+
+fn options(values: Vec<String>) -> VerifyOptions {
+    VerifyOptions {
+        compare_values: values,
+        ..VerifyOptions::default()
+    }
+}
+
+#[test]
+fn right_folds_are_equivalent_in_every_type_and_depth() {
+    for dtype in [
+        DataType::Float,
+        DataType::Float16,
+        DataType::Bfloat16,
+        DataType::Double,
+    ] {
+        for depth in [1, 8] {
+            let original = deep(dtype, depth);
+            let rewritten = folded(&original, |_, _, _| {});
+            for values in [Vec::new(), ends(depth)] {
+                let found = compare(&original, &rewritten, &options(values));
+                assert_eq!(
+                    found.verdict,
+                    Verdict::Equivalent,
+                    "{dtype:?}, {depth} deep: {found:#?}"
+                );
+                assert_eq!(found.samples, 3);
+                assert_eq!(found.dims, [("N".to_owned(), 2)]);
+            }
+        }
+    }
+}
+
+type Wrong = fn(&mut Weights, &mut Weights);
+
+const WRONGS: [(&str, Wrong); 6] = [
+    ("dropped shift", |_, b| b.data.fill(0.0)),
+    ("doubled shift", |_, b| {
+        b.data.iter_mut().for_each(|x| *x *= 2.0)
+    }),
+    ("swapped channels", |w, _| {
+        let taps = w.data.len() / w.shape[0];
+        let (first, second) = w.data.split_at_mut(taps);
+        first.swap_with_slice(&mut second[..taps]);
+    }),
+    ("one weight off by 1e-3", |w, _| w.data[5] *= 1.001),
+    ("one weight off by 1e-4", |w, _| w.data[77] *= 1.0001),
+    ("one bias off by 1e-4", |_, b| b.data[3] *= 1.0001),
+];
+
+#[test]
+fn each_wrong_fold_is_named_with_index_values_and_seed_however_deep() {
+    let depth = 8;
+    let original = deep(DataType::Float, depth);
+    for (name, wrong) in WRONGS {
+        for at in [0, 5] {
+            let rewritten = folded(&original, |index, w, b| {
+                if index == at {
+                    wrong(w, b);
+                }
+            });
+            let found = compare(&original, &rewritten, &options(ends(depth)));
+            let Verdict::Different { counterexample } = &found.verdict else {
+                panic!("{name} at {at}: {found:#?}");
+            };
+            let Counterexample::Element {
+                name: value,
+                node,
+                index,
+                original,
+                rewritten,
+                allowed,
+                seed,
+                ..
+            } = counterexample
+            else {
+                panic!("{name} at {at}: {counterexample}");
+            };
+            assert_eq!(value, &format!("bn_{at}.out"), "{name}");
+            assert_eq!(node.as_deref(), Some(format!("bn_{at}").as_str()), "{name}");
+            assert_eq!((index.len(), *seed), (4, 0), "{name}");
+            assert!(
+                (original - rewritten).abs() > *allowed,
+                "{name}: {counterexample}"
+            );
+            let agreeing = found.values.iter().filter(|value| value.agrees).count();
+            assert_eq!((found.values.len(), agreeing), (depth, depth - 1), "{name}");
+        }
+    }
+}
+
+#[test]
+fn wrong_folds_show_at_the_outputs_alone() {
+    let original = deep(DataType::Float, 6);
+    for (name, wrong) in &WRONGS[..4] {
+        let rewritten = folded(&original, |index, w, b| {
+            if index == 2 {
+                wrong(w, b);
+            }
+        });
+        let found = compare(&original, &rewritten, &VerifyOptions::default());
+        let Verdict::Different { counterexample } = &found.verdict else {
+            panic!("{name}: {found:#?}");
+        };
+        assert!(
+            matches!(
+                counterexample,
+                Counterexample::Element {
+                    is_output: true,
+                    ..
+                }
+            ),
+            "{name}"
+        );
+        assert!(
+            counterexample.to_string().contains("output \"y\""),
+            "{counterexample}"
+        );
+    }
+}
+
+#[test]
+fn halves_show_what_is_more_than_a_rounding() {
+    for dtype in [DataType::Float16, DataType::Bfloat16] {
+        let original = deep(dtype, 4);
+        for (name, wrong) in &WRONGS[..3] {
+            let rewritten = folded(&original, |index, w, b| {
+                if index == 1 {
+                    wrong(w, b);
+                }
+            });
+            let found = compare(&original, &rewritten, &options(ends(4)));
+            assert!(
+                matches!(found.verdict, Verdict::Different { .. }),
+                "{dtype:?}, {name}: {found:#?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_fixed_tolerance_is_taken_at_its_word() {
+    let original = deep(DataType::Float, 2);
+    let rewritten = folded(&original, |_, _, b| b.data[0] += 1e-3);
+    let with = |atol: f64| {
+        let tolerance = Tolerance::Fixed {
+            atol: Some(atol),
+            rtol: Some(0.0),
+        };
+        let options = VerifyOptions {
+            tolerance,
+            ..VerifyOptions::default()
+        };
+        compare(&original, &rewritten, &options).verdict
+    };
+    assert_eq!(with(0.1), Verdict::Equivalent);
+    assert!(matches!(with(1e-7), Verdict::Different { .. }));
+}
+
+#[test]
+fn outputs_that_show_nothing_are_unknown() {
+    let blind = |end: fn(&crate::testing::builder::Value) -> crate::testing::builder::Value| {
+        let original =
+            model(|g| end(&g.input("x", [2, 4, 6, 6]).conv(4).bias().batch_norm()).output("y"));
+        let rewritten = folded(&original, |_, _, b| b.data.fill(0.0));
+        compare(&original, &rewritten, &VerifyOptions::default())
+    };
+    let zero = blind(|x| x.mul(x.graph().constant("value_float", 0.0f32)));
+    let nan = blind(|x| x.op("Neg").op("Exp").op("Neg").op("Log"));
+    let one = blind(|x| x.op("Abs").op("Exp").op("Exp").op("Exp").clip(0.0, 1.0));
+    for (found, how) in [(zero, "zero"), (nan, "not finite"), (one, "constant")] {
+        let Verdict::Unknown {
+            reason: Unknown::Uninformative { name, how: found },
+        } = &found.verdict
+        else {
+            panic!("{how}: {found:#?}");
+        };
+        assert_eq!(name, "y");
+        assert!(found.contains(how), "{found}");
+    }
+}
+
+#[test]
+fn an_operator_that_the_engine_lacks_is_named() {
+    let original = model(|g| {
+        g.input("x", [1, 2, 4, 4])
+            .op("Sharpen")
+            .domain("org.custom")
+            .shape("1,2,4,4")
+            .output("y")
+    });
+    let found = compare(&original, &original, &VerifyOptions::default());
+    let Verdict::Unknown { reason } = &found.verdict else {
+        panic!("{found:#?}")
+    };
+    let text = reason.to_string();
+    assert!(
+        text.contains("org.custom::Sharpen") && text.contains("sharpen_0"),
+        "{text}"
+    );
+}
+
+#[test]
+fn interfaces_must_agree_exactly() {
+    let original = model(|g| g.input("x", [1, 2, 4, 4]).relu().output("y"));
+    let different = |rewritten: ModelProto, what: &str| {
+        let found = compare(&original, &rewritten, &VerifyOptions::default());
+        let Verdict::Different {
+            counterexample: Counterexample::Interface { what: said },
+        } = &found.verdict
+        else {
+            panic!("{what}: {found:#?}");
+        };
+        assert!(said.contains(what), "{said}");
+    };
+    different(
+        model(|g| g.input("x", [1, 2, 4]).relu().output("y")),
+        "input \"x\"",
+    );
+    different(
+        model(|g| {
+            g.input("z", [1, 2, 4, 4]);
+            g.input("x", [1, 2, 4, 4]).relu().output("y")
+        }),
+        "rewritten model 2",
+    );
+    // Broadcasting would hide this one: the values are the same, the shape is not.
+    different(
+        model(|g| g.input("x", [1, 2, 4, 4]).relu().unsqueeze([0]).output("y")),
+        "output \"y\"",
+    );
+    different(
+        model(|g| {
+            g.input("x", [1, 2, 4, 4])
+                .relu()
+                .cast(DataType::Double)
+                .output("y")
+        }),
+        "output \"y\"",
+    );
+    let renamed = model(|g| g.input("x", [1, 2, 4, 4]).relu().output("z"));
+    let found = compare(&original, &renamed, &VerifyOptions::default());
+    assert_eq!(found.verdict, Verdict::Equivalent);
+    assert!(
+        found.notes.iter().any(|note| note.contains("by position")),
+        "{:?}",
+        found.notes
+    );
+}
+
+#[test]
+fn integer_outputs_must_be_equal() {
+    let original = model(|g| g.input("x", [4, 9]).op("ArgMax").axis(1).output("y"));
+    let rewritten = model(|g| {
+        g.input("x", [4, 9])
+            .op("Neg")
+            .op("ArgMax")
+            .axis(1)
+            .output("y")
+    });
+    assert_eq!(
+        compare(&original, &original, &VerifyOptions::default()).verdict,
+        Verdict::Equivalent
+    );
+    let found = compare(&original, &rewritten, &VerifyOptions::default());
+    let Verdict::Different {
+        counterexample: Counterexample::Unequal { name, index, .. },
+    } = &found.verdict
+    else {
+        panic!("{found:#?}");
+    };
+    assert_eq!((name.as_str(), index.len()), ("y", 2));
+}
+
+#[test]
+fn lengths_that_do_not_fit_are_passed_over() {
+    let build = |g: &Graph| {
+        g.input("x", "N,3,H,W")
+            .conv(4)
+            .kernel([20, 20])
+            .batch_norm()
+            .output("y")
+    };
+    let original = model(build);
+    let found = compare(&original, &original, &VerifyOptions::default());
+    assert_eq!(found.verdict, Verdict::Equivalent, "{found:#?}");
+    let height = found.dims.iter().find(|(name, _)| name == "H").unwrap().1;
+    assert_eq!(height, 32);
+    let given = VerifyOptions {
+        dims: [
+            ("H".to_owned(), 8),
+            ("W".to_owned(), 8),
+            ("N".to_owned(), 1),
+        ]
+        .into(),
+        ..VerifyOptions::default()
+    };
+    let found = compare(&original, &original, &given);
+    assert!(
+        matches!(found.verdict, Verdict::Unknown { .. }),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn a_model_that_drowns_in_its_own_rounding_is_unknown_at_its_outputs() {
+    // sin(10⁷·x) turns float32's rounding of x into anything.
+    let original = model(|g| {
+        let x = g.input("x", [2, 4, 6, 6]).conv(4).bias().batch_norm();
+        x.mul(g.constant("value_float", 1e7f32))
+            .op("Sin")
+            .output("y")
+    });
+    let found = compare(&original, &original, &VerifyOptions::default());
+    assert!(
+        matches!(
+            found.verdict,
+            Verdict::Unknown {
+                reason: Unknown::Insensitive { .. }
+            }
+        ),
+        "{found:#?}"
+    );
+    let rewritten = folded(&original, |_, _, _| {});
+    let found = compare(&original, &rewritten, &options(ends(1)));
+    assert_eq!(found.verdict, Verdict::Equivalent, "{found:#?}");
+    let wrong = folded(&original, |_, _, b| b.data[1] *= 1.001);
+    let found = compare(&original, &wrong, &options(ends(1)));
+    assert!(
+        matches!(found.verdict, Verdict::Different { .. }),
+        "{found:#?}"
+    );
+}
