@@ -4,6 +4,8 @@
 //! one read and one write in inference mode, two reads and one write in training mode.
 //! The last column is the share of the bandwidth that the copy reached in the same turns.
 
+#![expect(clippy::print_stdout, reason = "the table is the result")]
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -52,11 +54,14 @@ fn main() {
     }
 }
 
+/// Reads the one and writes the other, or only rewrites that.
+type Run<'a, T> = dyn Fn(ArrayViewD<'_, T>, ArrayViewMutD<'_, T>) + 'a;
+
 /// One way to normalise, and how often it must move the value through memory.
 struct Contender<'a, T> {
     name: &'static str,
     passes: f64,
-    run: Box<dyn Fn(ArrayViewD<'_, T>, ArrayViewMutD<'_, T>) + 'a>,
+    run: Box<Run<'a, T>>,
 }
 
 fn bench<T: Element>(shape: &[usize], dtype: &str, filter: &str) {
