@@ -4,11 +4,15 @@
 //! one read and one write in inference mode, two reads and one write in training mode.
 //! The last column is the share of the bandwidth that the copy reached in the same turns.
 
+<<<<<<< HEAD
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(
     clippy::type_complexity,
     reason = "a kernel under test is a closure over views"
 )]
+=======
+#![expect(clippy::print_stdout, reason = "the table is the result")]
+>>>>>>> kernel
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -58,11 +62,14 @@ fn main() {
     }
 }
 
+/// Reads the one and writes the other, or only rewrites that.
+type Run<'a, T> = dyn Fn(ArrayViewD<'_, T>, ArrayViewMutD<'_, T>) + 'a;
+
 /// One way to normalise, and how often it must move the value through memory.
 struct Contender<'a, T> {
     name: &'static str,
     passes: f64,
-    run: Box<dyn Fn(ArrayViewD<'_, T>, ArrayViewMutD<'_, T>) + 'a>,
+    run: Box<Run<'a, T>>,
 }
 
 fn bench<T: Element>(shape: &[usize], dtype: &str, filter: &str) {
