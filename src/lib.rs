@@ -3,7 +3,6 @@
 pub mod affine;
 pub mod apply;
 pub mod batch_norm;
-#[cfg(feature = "engine")]
 pub mod engine;
 pub mod fold;
 pub mod graph;
@@ -13,5 +12,4 @@ pub mod report;
 pub mod rules;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-#[cfg(feature = "engine")]
 pub mod verify;

@@ -4,108 +4,179 @@
 //! even, whatever the machine.
 
 use std::fmt::Debug;
-use std::ops::{Add, Mul, Sub};
 
 use half::{bf16, f16};
 
+use super::simd::{BLOCK, Vector};
+
 /// An element of X or of a parameter: [`f16`], [`bf16`], [`f32`] or [`f64`].
-pub trait Element: Copy + Default + Send + Sync + Debug + 'static + sealed::Lane {
+pub trait Element: Default + Send + Sync + Debug + kernel::Kernel {
     /// The same value.
     fn to_f64(self) -> f64;
     /// The nearest value, ties to even; infinite beyond the range.
     fn from_f64(value: f64) -> Self;
 }
 
-pub(super) mod sealed {
-    /// What the kernels need beside the public conversions.
-    pub trait Lane: Sized {
+pub(super) mod kernel {
+    use bytemuck::Pod;
+
+    use super::{BLOCK, Vector};
+
+    /// What the kernels need beside the public conversions; private, so that it seals the dtypes.
+    pub trait Kernel: Pod {
         /// Whether f32 arithmetic is too coarse for this dtype.
         const NEEDS_F64: bool;
+        /// Whether conversions need whole blocks to be fast.
+        const BY_BLOCKS: bool;
+
         fn to_f32(self) -> f32;
+
         fn from_f32(value: f32) -> Self;
+
+        fn widen(vector: impl Vector, block: &[Self; BLOCK]) -> [f32; BLOCK];
+
+        fn narrow(vector: impl Vector, block: &[f32; BLOCK]) -> [Self; BLOCK];
+
+        /// Like [`widen`](Self::widen), in any order that [`join`](Self::join) knows.
+        #[inline(always)]
+        fn split(vector: impl Vector, block: &[Self; BLOCK]) -> [f32; BLOCK] {
+            Self::widen(vector, block)
+        }
+
+        #[inline(always)]
+        fn join(vector: impl Vector, block: &[f32; BLOCK]) -> [Self; BLOCK] {
+            Self::narrow(vector, block)
+        }
     }
 }
 
-/// The arithmetic that a kernel runs in: f32 or f64.
-pub(super) trait Real:
-    Copy + Send + Sync + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self>
-{
-    fn load<T: Element>(value: T) -> Self;
-    fn store<T: Element>(self) -> T;
-}
-
-impl Real for f32 {
+impl Element for f64 {
     #[inline(always)]
-    fn load<T: Element>(value: T) -> Self {
-        value.to_f32()
+    fn to_f64(self) -> f64 {
+        self
     }
 
     #[inline(always)]
-    fn store<T: Element>(self) -> T {
-        T::from_f32(self)
+    fn from_f64(value: f64) -> Self {
+        value
     }
 }
 
-impl Real for f64 {
+impl kernel::Kernel for f64 {
+    const NEEDS_F64: bool = true;
+    const BY_BLOCKS: bool = false;
+
     #[inline(always)]
-    fn load<T: Element>(value: T) -> Self {
-        value.to_f64()
+    fn to_f32(self) -> f32 {
+        self as f32
     }
 
     #[inline(always)]
-    fn store<T: Element>(self) -> T {
-        T::from_f64(self)
+    fn from_f32(value: f32) -> Self {
+        Self::from(value)
+    }
+
+    #[inline(always)]
+    fn widen(_: impl Vector, block: &[Self; BLOCK]) -> [f32; BLOCK] {
+        block.map(Self::to_f32)
+    }
+
+    #[inline(always)]
+    fn narrow(_: impl Vector, block: &[f32; BLOCK]) -> [Self; BLOCK] {
+        block.map(Self::from_f32)
     }
 }
 
-macro_rules! element {
-    ($type:ty, $needs_f64:literal, $to_f64:expr, $from_f64:expr, $to_f32:expr, $from_f32:expr) => {
+impl Element for f32 {
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        f64::from(self)
+    }
+
+    #[inline(always)]
+    fn from_f64(value: f64) -> Self {
+        value as Self
+    }
+}
+
+impl kernel::Kernel for f32 {
+    const NEEDS_F64: bool = false;
+    const BY_BLOCKS: bool = false;
+
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        self
+    }
+
+    #[inline(always)]
+    fn from_f32(value: f32) -> Self {
+        value
+    }
+
+    #[inline(always)]
+    fn widen(_: impl Vector, block: &[Self; BLOCK]) -> [f32; BLOCK] {
+        *block
+    }
+
+    #[inline(always)]
+    fn narrow(_: impl Vector, block: &[f32; BLOCK]) -> [Self; BLOCK] {
+        *block
+    }
+}
+
+macro_rules! half_element {
+    ($type:ty, $widen:ident, $narrow:ident, $split:ident, $join:ident) => {
         impl Element for $type {
             #[inline(always)]
             fn to_f64(self) -> f64 {
-                $to_f64(self)
+                f64::from(self.to_f32())
             }
 
             #[inline(always)]
             fn from_f64(value: f64) -> Self {
-                $from_f64(value)
+                Self::from_f32(round_to_odd(value))
             }
         }
 
-        impl sealed::Lane for $type {
-            const NEEDS_F64: bool = $needs_f64;
+        impl kernel::Kernel for $type {
+            const NEEDS_F64: bool = false;
+            const BY_BLOCKS: bool = true;
 
             #[inline(always)]
             fn to_f32(self) -> f32 {
-                $to_f32(self)
+                self.to_f32()
             }
 
             #[inline(always)]
             fn from_f32(value: f32) -> Self {
-                $from_f32(value)
+                Self::from_f32(value)
+            }
+
+            #[inline(always)]
+            fn widen(vector: impl Vector, block: &[Self; BLOCK]) -> [f32; BLOCK] {
+                vector.$widen(block)
+            }
+
+            #[inline(always)]
+            fn narrow(vector: impl Vector, block: &[f32; BLOCK]) -> [Self; BLOCK] {
+                vector.$narrow(block)
+            }
+
+            #[inline(always)]
+            fn split(vector: impl Vector, block: &[Self; BLOCK]) -> [f32; BLOCK] {
+                vector.$split(block)
+            }
+
+            #[inline(always)]
+            fn join(vector: impl Vector, block: &[f32; BLOCK]) -> [Self; BLOCK] {
+                vector.$join(block)
             }
         }
     };
 }
 
-element!(f64, true, |v| v, |v| v, |v| v as f32, f64::from);
-element!(f32, false, f64::from, |v| v as f32, |v| v, |v| v);
-element!(
-    f16,
-    false,
-    |v: f16| f64::from(v.to_f32()),
-    |v| f16::from_f32(round_to_odd(v)),
-    f16::to_f32,
-    f16::from_f32
-);
-element!(
-    bf16,
-    false,
-    |v: bf16| f64::from(v.to_f32()),
-    |v| bf16::from_f32(round_to_odd(v)),
-    bf16::to_f32,
-    bf16::from_f32
-);
+half_element!(f16, widen_f16, narrow_f16, widen_f16, narrow_f16);
+half_element!(bf16, widen_bf16, narrow_bf16, split_bf16, join_bf16);
 
 /// The f32 next to `value` whose last bit is odd, unless `value` is an f32 itself.
 ///
@@ -121,5 +192,65 @@ fn round_to_odd(value: f64) -> f32 {
         f32::from_bits(nearest.to_bits() - 1)
     } else {
         f32::from_bits(nearest.to_bits() + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The nearest finite value of a 16-bit dtype by search, ties to the even pattern.
+    fn search<T: Element>(value: f64, from_bits: fn(u16) -> T) -> f64 {
+        let at = |bits: u16| from_bits(bits).to_f64();
+        let finite = (0..=u16::MAX).filter(|&bits| at(bits).is_finite());
+        let best = finite.min_by(|&left, &right| {
+            let distance = |bits| (at(bits) - value).abs();
+            let odd = |bits: u16| bits & 1;
+            distance(left)
+                .total_cmp(&distance(right))
+                .then(odd(left).cmp(&odd(right)))
+        });
+        at(best.unwrap())
+    }
+
+    #[test]
+    fn f64_rounds_once_to_16_bits() {
+        // Just beside the middle of two neighbours: by way of f32 it would land on the middle.
+        for (tie, from_bits) in [(2f64.powi(-11), true), (2f64.powi(-8), false)] {
+            for nudge in [-(2f64.powi(-40)), 0.0, 2f64.powi(-40)] {
+                for scale in [1.0, -1.0, 3.0, 2f64.powi(-14), -(2f64.powi(-20)), 1e4] {
+                    for odd in [0.0, 2.0] {
+                        let value = (1.0 + odd * tie + tie + nudge) * scale;
+                        let (found, expected) = if from_bits {
+                            (
+                                <f16 as Element>::from_f64(value).to_f64(),
+                                search(value, f16::from_bits),
+                            )
+                        } else {
+                            (
+                                <bf16 as Element>::from_f64(value).to_f64(),
+                                search(value, bf16::from_bits),
+                            )
+                        };
+                        assert_eq!(found, expected, "{value:e}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn values_beyond_the_range_round_to_infinity_from_the_middle_on() {
+        assert_eq!(<f16 as Element>::from_f64(65519.999), f16::MAX);
+        assert_eq!(<f16 as Element>::from_f64(65520.0), f16::INFINITY);
+        assert_eq!(<f16 as Element>::from_f64(-1e300), f16::NEG_INFINITY);
+        let middle = 2f64.powi(128) - 2f64.powi(119);
+        assert_eq!(
+            <bf16 as Element>::from_f64(middle * (1.0 - 1e-12)),
+            bf16::MAX
+        );
+        assert_eq!(<bf16 as Element>::from_f64(middle), bf16::INFINITY);
+        assert!(<bf16 as Element>::from_f64(f64::NAN).is_nan());
+        assert!(<f16 as Element>::from_f64(f64::NAN).is_nan());
     }
 }

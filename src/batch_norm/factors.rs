@@ -3,11 +3,16 @@
 //! A contiguous value is walked in pieces that need not begin at a channel, so work can be cut
 //! anywhere; others go channel by channel through ndarray.
 
-use ndarray::{ArrayViewD, ArrayViewMutD, Axis};
+use std::marker::PhantomData;
 
-use super::element::{Element, Real};
+use ndarray::{ArrayViewD, ArrayViewMutD, Axis};
+use rayon::prelude::*;
+
+use super::element::Element;
 use super::geometry::Geometry;
 use super::lanes::{Across, Lanes, Within};
+use super::real::Real;
+use super::simd::{Vector, Work, vectorize};
 
 /// The three numbers per channel.
 #[derive(Debug, Clone)]
@@ -62,7 +67,7 @@ impl<F: Real> Factors<F> {
             && let Some(from) = x.as_slice_memory_order()
             && let Some(to) = y.as_slice_memory_order_mut()
         {
-            return self.walk(geometry, 0, Across { from, to });
+            return self.across(geometry, from, to);
         }
         y.assign(x);
         self.run_in_place(y, spatial);
@@ -73,65 +78,55 @@ impl<F: Real> Factors<F> {
         if let Some(geometry) = Geometry::of(&x.view(), spatial)
             && let Some(values) = x.as_slice_memory_order_mut()
         {
-            return self.walk(geometry, 0, Within(values));
+            return self.within(geometry, values);
         }
         if spatial && x.ndim() > 1 {
             for (channel, mut x) in x.axis_iter_mut(Axis(1)).enumerate() {
                 let factors = self.at(channel);
-                x.map_inplace(|x| *x = normalize(*x, factors));
+                x.map_inplace(|x| *x = normalize(F::load(*x), factors).store());
             }
             return;
         }
         for mut sample in x.axis_iter_mut(Axis(0)) {
             for (activation, x) in sample.iter_mut().enumerate() {
-                *x = normalize(*x, self.at(activation));
+                *x = normalize(F::load(*x), self.at(activation)).store();
             }
         }
     }
 
-    /// Walks `lanes`, whose first element is number `start` of the value.
-    fn walk<T: Element>(&self, geometry: Geometry, start: usize, lanes: impl Lanes<T>) {
-        if geometry.inner == 1 {
-            self.walk_columns(start % geometry.channels, lanes);
-        } else {
-            self.walk_rows(geometry, start, lanes);
+    /// Cuts a contiguous value into pieces, for all threads if there are enough.
+    fn across<T: Element>(&self, geometry: Geometry, from: &[T], to: &mut [T]) {
+        if is_small::<T>(from.len()) {
+            return vectorize(self.walk(geometry, 0, Across { from, to }));
+        }
+        let pieces = from.par_chunks(PIECE).zip(to.par_chunks_mut(PIECE));
+        pieces.enumerate().for_each(|(piece, (from, to))| {
+            vectorize(self.walk(geometry, piece * PIECE, Across { from, to }));
+        });
+    }
+
+    fn within<T: Element>(&self, geometry: Geometry, values: &mut [T]) {
+        if is_small::<T>(values.len()) {
+            return vectorize(self.walk(geometry, 0, Within(values)));
+        }
+        let pieces = values.par_chunks_mut(PIECE).enumerate();
+        pieces.for_each(|(piece, values)| {
+            vectorize(self.walk(geometry, piece * PIECE, Within(values)));
+        });
+    }
+
+    /// The walk over `lanes`, whose first element is number `start` of the value.
+    fn walk<T, L>(&self, geometry: Geometry, start: usize, lanes: L) -> Walk<'_, F, T, L> {
+        Walk {
+            factors: self,
+            geometry,
+            start,
+            lanes,
+            element: PhantomData,
         }
     }
 
-    fn walk_rows<T: Element>(&self, geometry: Geometry, start: usize, mut lanes: impl Lanes<T>) {
-        let mut channel = start / geometry.inner % geometry.channels;
-        let mut length = geometry.inner - start % geometry.inner;
-        while lanes.len() > 0 {
-            let whole = length.min(lanes.len());
-            let (row, rest) = lanes.split_at(whole);
-            let factors = self.at(channel);
-            row.map(|x| normalize(x, factors));
-            lanes = rest;
-            length = geometry.inner;
-            channel = if channel + 1 == geometry.channels {
-                0
-            } else {
-                channel + 1
-            };
-        }
-    }
-
-    fn walk_columns<T: Element>(&self, mut channel: usize, mut lanes: impl Lanes<T>) {
-        while lanes.len() > 0 {
-            let length = (self.centre.len() - channel).min(lanes.len());
-            let (row, rest) = lanes.split_at(length);
-            let columns = channel..channel + length;
-            let factors = [
-                &self.centre[columns.clone()],
-                &self.factor[columns.clone()],
-                &self.offset[columns],
-            ];
-            row.map_with(factors, normalize);
-            lanes = rest;
-            channel = 0;
-        }
-    }
-
+    #[inline(always)]
     fn at(&self, channel: usize) -> [F; 3] {
         [
             self.centre[channel],
@@ -141,7 +136,79 @@ impl<F: Real> Factors<F> {
     }
 }
 
+struct Walk<'a, F, T, L> {
+    factors: &'a Factors<F>,
+    geometry: Geometry,
+    start: usize,
+    lanes: L,
+    element: PhantomData<T>,
+}
+
+impl<F: Real, T: Element, L: Lanes<T>> Work for Walk<'_, F, T, L> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, vector: impl Vector) {
+        if self.geometry.inner == 1 {
+            self.columns(vector);
+        } else {
+            self.rows(vector);
+        }
+    }
+}
+
+impl<F: Real, T: Element, L: Lanes<T>> Walk<'_, F, T, L> {
+    #[inline(always)]
+    fn rows(self, vector: impl Vector) {
+        let Geometry { channels, inner } = self.geometry;
+        let mut lanes = self.lanes;
+        let mut channel = self.start / inner % channels;
+        let mut length = inner - self.start % inner;
+        while lanes.len() > 0 {
+            let whole = length.min(lanes.len());
+            let (row, rest) = lanes.split_at(whole);
+            let factors = self.factors.at(channel);
+            F::map(vector, row, |x| normalize(x, factors));
+            lanes = rest;
+            length = inner;
+            channel = if channel + 1 == channels {
+                0
+            } else {
+                channel + 1
+            };
+        }
+    }
+
+    #[inline(always)]
+    fn columns(self, vector: impl Vector) {
+        let channels = self.geometry.channels;
+        let mut lanes = self.lanes;
+        let mut channel = self.start % channels;
+        while lanes.len() > 0 {
+            let length = (channels - channel).min(lanes.len());
+            let (row, rest) = lanes.split_at(length);
+            let columns = channel..channel + length;
+            let factors = [
+                &self.factors.centre[columns.clone()],
+                &self.factors.factor[columns.clone()],
+                &self.factors.offset[columns],
+            ];
+            F::map_with(vector, row, factors, normalize);
+            lanes = rest;
+            channel = 0;
+        }
+    }
+}
+
 #[inline(always)]
-fn normalize<T: Element, F: Real>(x: T, [centre, factor, offset]: [F; 3]) -> T {
-    ((F::load(x) - centre) * factor + offset).store()
+fn normalize<F: Real>(x: F, [centre, factor, offset]: [F; 3]) -> F {
+    (x - centre) * factor + offset
+}
+
+/// Elements that one thread takes at a time.
+const PIECE: usize = 1 << 16;
+
+/// Whether waking other threads would cost more than it saves.
+fn is_small<T>(length: usize) -> bool {
+    length * size_of::<T>() < 1 << 20 || rayon::current_num_threads() == 1
 }

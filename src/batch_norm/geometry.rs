@@ -26,6 +26,16 @@ pub(super) fn channels(shape: &[usize], spatial: bool) -> Result<usize, BatchNor
 }
 
 impl Geometry {
+    /// The geometry of a value of this shape, with elements, in standard order.
+    pub(super) fn standard(shape: &[usize], channels: usize, spatial: bool) -> Self {
+        let inner = match shape {
+            [length] => *length,
+            [_, _, rest @ ..] if spatial => rest.iter().product(),
+            _ => 1,
+        };
+        Self { channels, inner }
+    }
+
     /// The geometry of `view` in memory order, if its elements fill a slice in an order that
     /// [`Geometry`] can express.
     pub(super) fn of<T>(view: &ArrayViewD<'_, T>, spatial: bool) -> Option<Self> {

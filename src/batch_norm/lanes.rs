@@ -3,13 +3,17 @@
 //! Kernels are written once against [`Lanes`] and compile to both forms.
 
 /// Elements to read and the places to write them to.
-pub(super) trait Lanes<T>: Sized {
+pub(super) trait Lanes<T: Copy>: Sized {
     fn len(&self) -> usize;
     /// The first `middle` elements and the rest; `middle` is at most the length.
     fn split_at(self, middle: usize) -> (Self, Self);
     fn map(self, f: impl Fn(T) -> T);
     /// Maps each element with the parameters of its own position.
     fn map_with<P: Copy>(self, parameters: [&[P]; 3], f: impl Fn(T, [P; 3]) -> T);
+    /// What to read.
+    fn source(&self) -> &[T];
+    /// Where to write.
+    fn target(&mut self) -> &mut [T];
 }
 
 /// From one slice to another of the same length.
@@ -54,6 +58,16 @@ impl<T: Copy> Lanes<T> for Across<'_, T> {
             *to = f(from, [a, b, c]);
         }
     }
+
+    #[inline(always)]
+    fn source(&self) -> &[T] {
+        self.from
+    }
+
+    #[inline(always)]
+    fn target(&mut self) -> &mut [T] {
+        self.to
+    }
 }
 
 impl<T: Copy> Lanes<T> for Within<'_, T> {
@@ -81,5 +95,15 @@ impl<T: Copy> Lanes<T> for Within<'_, T> {
         for (value, ((&a, &b), &c)) in self.0.iter_mut().zip(parameters) {
             *value = f(*value, [a, b, c]);
         }
+    }
+
+    #[inline(always)]
+    fn source(&self) -> &[T] {
+        self.0
+    }
+
+    #[inline(always)]
+    fn target(&mut self) -> &mut [T] {
+        self.0
     }
 }

@@ -42,6 +42,18 @@ impl Parameters {
     pub fn channels(&self) -> usize {
         self.scale.len()
     }
+
+    pub(super) fn check(&self, expected: usize) -> Result<(), BatchNormError> {
+        let found = self.channels();
+        if found == expected {
+            return Ok(());
+        }
+        Err(BatchNormError::ParameterLength {
+            name: "scale",
+            found,
+            expected,
+        })
+    }
 }
 
 fn widen<T: Element>(values: &[T]) -> Vec<f64> {

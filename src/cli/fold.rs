@@ -151,12 +151,19 @@ fn written<'m>(
         ..SaveOptions::default()
     };
     loop {
-        match folded.applied.edits.save(target, &save) {
+        let saved = match target == Path::new("-") {
+            true => folded
+                .applied
+                .edits
+                .save_to(&mut std::io::stdout().lock(), &save),
+            false => folded.applied.edits.save(target, &save),
+        };
+        match saved {
             Ok(saved) => {
                 let output = OutputSummary {
                     path: target.display().to_string(),
                     bytes: saved.model_bytes,
-                    data_bytes: saved.data.map(|(_, bytes)| bytes),
+                    data_bytes: saved.data.iter().map(|(_, bytes)| bytes).sum(),
                 };
                 return Ok((folded, Some(output)));
             }

@@ -45,20 +45,10 @@ impl Selection {
     /// How constants are read.
     pub(super) fn reading(&self) -> Reading {
         Reading {
-            evaluate: evaluate(),
+            evaluate: Some(bnfold::engine::constant::evaluate),
             freeze_inputs: self.freeze_inputs,
         }
     }
-}
-
-#[cfg(feature = "engine")]
-fn evaluate() -> Option<bnfold::graph::constant::Evaluate> {
-    Some(bnfold::engine::constant::evaluate)
-}
-
-#[cfg(not(feature = "engine"))]
-fn evaluate() -> Option<bnfold::graph::constant::Evaluate> {
-    None
 }
 
 /// `*` matches slashes too, because exporters put them into names.

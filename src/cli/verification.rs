@@ -1,9 +1,10 @@
 //! How models are compared: the flags, and the comparison as the report tells it.
 
-use anyhow::bail;
+use bnfold::engine::ModelBytes;
 use bnfold::fold::Folded;
 use bnfold::onnx::Model;
 use bnfold::report::Verification;
+use bnfold::verify::{VerifyOptions, verify};
 use clap::Args;
 
 /// Flags of the comparison.
@@ -35,14 +36,29 @@ fn dimension(text: &str) -> Result<(String, usize), String> {
 }
 
 /// Compares a model with its rewritten bytes.
-#[cfg(not(feature = "engine"))]
 pub(super) fn compare(
-    _: &Model,
-    _: &[u8],
-    _: &Folded<'_>,
-    _: &Checking,
+    model: &Model,
+    rewritten: &[u8],
+    folded: &Folded<'_>,
+    checking: &Checking,
 ) -> anyhow::Result<Verification> {
-    bail!(
-        "bnfold was built without an engine and cannot verify; use --no-verify, or build it with the feature `engine`"
-    )
+    let mut options = VerifyOptions::default();
+    options.samples = checking.samples as usize;
+    options.seed = checking.seed;
+    options.dims = checking.dim.iter().cloned().collect();
+    options.compare_values.clone_from(&folded.applied.ends);
+    let original = model.bytes()?;
+    let directory = model.directory();
+    let found = verify(
+        ModelBytes {
+            bytes: &original,
+            directory,
+        },
+        ModelBytes {
+            bytes: rewritten,
+            directory,
+        },
+        &options,
+    );
+    Ok(found.into())
 }

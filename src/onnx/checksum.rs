@@ -30,10 +30,10 @@ pub(crate) fn verify(model: &Model) -> Result<(), ReadError> {
                 file: model.files.name().to_owned(),
                 tensor: model.describe(tensor),
                 location: data.location.clone(),
-                problem: ExternalProblem::Checksum {
+                problem: Box::new(ExternalProblem::Checksum {
                     expected: expected.clone(),
                     found,
-                },
+                }),
             });
         }
         digests.insert(file, found);

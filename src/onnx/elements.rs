@@ -31,9 +31,10 @@ pub fn bits(data_type: i32) -> Option<u64> {
     })
 }
 
-/// How many bytes `count` elements take, or `None` where that is not known or does not fit.
+/// How many bytes `count` elements take, `u64::MAX` if more than that; `None` where the width is not known.
 pub fn byte_count(data_type: i32, count: usize) -> Option<u64> {
-    Some((count as u64).checked_mul(bits(data_type)?)?.div_ceil(8))
+    let bits = count as u128 * u128::from(bits(data_type)?);
+    Some(u64::try_from(bits.div_ceil(8)).unwrap_or(u64::MAX))
 }
 
 /// How a typed field of TensorProto stores an element.
@@ -68,29 +69,37 @@ pub(crate) fn typed_field(data_type: i32) -> Option<TypedField> {
     })
 }
 
-/// A float type whose elements can be read as f64 and rounded back.
-pub(crate) trait Element: 'static {
-    /// Bytes per element.
-    type Bytes: Copy + for<'a> TryFrom<&'a [u8]>;
+/// A float type of `N` bytes whose elements can be read as f64 and rounded back.
+pub(crate) trait Element<const N: usize>: std::fmt::Debug {
+    /// A magnitude's bits: as integers they are in the order of the magnitudes, infinity and NaN above all.
+    type Magnitude: Copy + Default + Ord + std::fmt::Debug;
     /// The smallest normal number.
     const SMALLEST_NORMAL: f64;
     /// The element's value.
-    fn widen(bytes: Self::Bytes) -> f64;
+    fn widen(bytes: [u8; N]) -> f64;
     /// The element nearest to a value, ties to even.
-    fn narrow(value: f64) -> Self::Bytes;
+    fn narrow(value: f64) -> [u8; N];
+    /// The element's magnitude.
+    fn magnitude(bytes: [u8; N]) -> Self::Magnitude;
+    /// The magnitude's value.
+    fn value_of(magnitude: Self::Magnitude) -> f64;
 }
 
 /// FLOAT.
+#[derive(Debug)]
 pub(crate) enum F32 {}
 /// DOUBLE.
+#[derive(Debug)]
 pub(crate) enum F64 {}
 /// FLOAT16.
+#[derive(Debug)]
 pub(crate) enum F16 {}
 /// BFLOAT16.
+#[derive(Debug)]
 pub(crate) enum BF16 {}
 
-impl Element for F32 {
-    type Bytes = [u8; 4];
+impl Element<4> for F32 {
+    type Magnitude = i32;
     const SMALLEST_NORMAL: f64 = f32::MIN_POSITIVE as f64;
     #[inline(always)]
     fn widen(bytes: [u8; 4]) -> f64 {
@@ -100,10 +109,17 @@ impl Element for F32 {
     fn narrow(value: f64) -> [u8; 4] {
         (value as f32).to_le_bytes()
     }
+    #[inline(always)]
+    fn magnitude(bytes: [u8; 4]) -> i32 {
+        i32::from_le_bytes(bytes) & i32::MAX
+    }
+    fn value_of(magnitude: i32) -> f64 {
+        Self::widen(magnitude.to_le_bytes())
+    }
 }
 
-impl Element for F64 {
-    type Bytes = [u8; 8];
+impl Element<8> for F64 {
+    type Magnitude = i64;
     const SMALLEST_NORMAL: f64 = f64::MIN_POSITIVE;
     #[inline(always)]
     fn widen(bytes: [u8; 8]) -> f64 {
@@ -113,10 +129,17 @@ impl Element for F64 {
     fn narrow(value: f64) -> [u8; 8] {
         value.to_le_bytes()
     }
+    #[inline(always)]
+    fn magnitude(bytes: [u8; 8]) -> i64 {
+        i64::from_le_bytes(bytes) & i64::MAX
+    }
+    fn value_of(magnitude: i64) -> f64 {
+        Self::widen(magnitude.to_le_bytes())
+    }
 }
 
-impl Element for F16 {
-    type Bytes = [u8; 2];
+impl Element<2> for F16 {
+    type Magnitude = i16;
     const SMALLEST_NORMAL: f64 = 1.0 / (1u64 << 14) as f64;
     #[inline(always)]
     fn widen(bytes: [u8; 2]) -> f64 {
@@ -126,10 +149,17 @@ impl Element for F16 {
     fn narrow(value: f64) -> [u8; 2] {
         narrow_16::<10>(value).to_le_bytes()
     }
+    #[inline(always)]
+    fn magnitude(bytes: [u8; 2]) -> i16 {
+        i16::from_le_bytes(bytes) & i16::MAX
+    }
+    fn value_of(magnitude: i16) -> f64 {
+        Self::widen(magnitude.to_le_bytes())
+    }
 }
 
-impl Element for BF16 {
-    type Bytes = [u8; 2];
+impl Element<2> for BF16 {
+    type Magnitude = i16;
     const SMALLEST_NORMAL: f64 = f32::MIN_POSITIVE as f64;
     #[inline(always)]
     fn widen(bytes: [u8; 2]) -> f64 {
@@ -138,6 +168,13 @@ impl Element for BF16 {
     #[inline(always)]
     fn narrow(value: f64) -> [u8; 2] {
         narrow_16::<7>(value).to_le_bytes()
+    }
+    #[inline(always)]
+    fn magnitude(bytes: [u8; 2]) -> i16 {
+        i16::from_le_bytes(bytes) & i16::MAX
+    }
+    fn value_of(magnitude: i16) -> f64 {
+        Self::widen(magnitude.to_le_bytes())
     }
 }
 
@@ -203,7 +240,7 @@ pub(crate) fn widen_chunk(data_type: i32, bytes: &[u8], out: &mut Vec<f64>) -> O
     Some(())
 }
 
-fn widen_all<T: Element<Bytes = [u8; N]>, const N: usize>(bytes: &[u8], out: &mut Vec<f64>) {
+fn widen_all<T: Element<N>, const N: usize>(bytes: &[u8], out: &mut Vec<f64>) {
     out.extend(
         bytes
             .as_chunks::<N>()
@@ -224,7 +261,7 @@ pub(crate) fn narrow_chunk(data_type: i32, values: &[f64]) -> Option<Vec<u8>> {
     })
 }
 
-fn narrow_all<T: Element<Bytes = [u8; N]>, const N: usize>(values: &[f64]) -> Vec<u8> {
+fn narrow_all<T: Element<N>, const N: usize>(values: &[f64]) -> Vec<u8> {
     values.iter().flat_map(|&value| T::narrow(value)).collect()
 }
 
@@ -297,7 +334,7 @@ mod tests {
     }
 
     /// Between two neighbours the middle goes to the even one, and the least step beyond it to the nearer one.
-    fn check_ties<T: Element<Bytes = [u8; 2]>>(largest: u16) {
+    fn check_ties<T: Element<2>>(largest: u16) {
         for bits in 0..largest {
             let (low, high) = (
                 T::widen(bits.to_le_bytes()),
@@ -340,7 +377,10 @@ mod tests {
     #[test]
     fn four_bit_elements_are_counted_in_whole_bytes() {
         assert_eq!(byte_count(DataType::Int4 as i32, 3), Some(2));
-        assert_eq!(byte_count(DataType::Float as i32, usize::MAX), None);
+        assert_eq!(
+            byte_count(DataType::Float as i32, usize::MAX),
+            Some(u64::MAX)
+        );
         assert_eq!(byte_count(DataType::String as i32, 1), None);
     }
 }

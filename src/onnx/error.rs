@@ -61,7 +61,7 @@ pub enum ReadError {
         /// The path that the model gives.
         location: String,
         /// What is wrong with it.
-        problem: ExternalProblem,
+        problem: Box<ExternalProblem>,
     },
     /// The file is not what it was when it was opened.
     #[error("{} changed while it was being read; run again once nothing writes to it", file.display())]

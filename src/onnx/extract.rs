@@ -95,6 +95,16 @@ impl<'m> Extract<'m> {
 }
 
 impl Model {
+    /// The bytes of the model's own file.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or is not what it was.
+    pub fn bytes(&self) -> Result<Vec<u8>, ReadError> {
+        let mut bytes = vec![0; usize::try_from(self.len()).unwrap_or(usize::MAX)];
+        self.files.read(FileId::MODEL, 0, &mut bytes)?;
+        Ok(bytes)
+    }
+
     /// A node as prost reads it.
     ///
     /// # Errors

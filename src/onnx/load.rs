@@ -112,7 +112,7 @@ impl Model {
                 file: files.name().to_owned(),
                 tensor: description.clone(),
                 location: location(tensor).to_owned(),
-                problem,
+                problem: Box::new(problem),
             })?;
         }
         let external = external.into_iter().map(|(tensor, _)| tensor).collect();
@@ -151,7 +151,7 @@ impl Model {
             file: self.files.name().to_owned(),
             tensor: self.describe(tensor),
             location: data.location.clone(),
-            problem,
+            problem: Box::new(problem),
         })
     }
 

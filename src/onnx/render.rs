@@ -3,13 +3,15 @@
 //! Tensors go to the data file in source order, those that are added last, each at its own alignment:
 //! 65536 or 4096 where its old offset had that, 16 otherwise.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::edit::{self, ChangedTensor, Edits, Payload};
+use super::elements::byte_count;
 use super::error::EditError;
 use super::model::{AttributeValue, GraphView, NodeView, TensorData, TensorView};
 use super::rope::Rope;
-use super::splice::Splices;
+use super::splice;
 use super::wire::Span;
 
 /// Alignments that readers map memory by, largest first.
@@ -30,10 +32,28 @@ pub(crate) struct DataFile {
     pub(crate) threshold: Option<u64>,
 }
 
+/// Where a tensor, or the one it is a copy of, had its elements.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum OldPlace {
+    Model,
+    DataFile { offset: u64 },
+}
+
+impl OldPlace {
+    pub(crate) fn of(view: &TensorView) -> OldPlace {
+        match &view.data {
+            TensorData::External(data) => OldPlace::DataFile {
+                offset: data.offset,
+            },
+            TensorData::Raw(_) | TensorData::Typed => OldPlace::Model,
+        }
+    }
+}
+
 impl DataFile {
     /// Whether a tensor belongs here.
-    fn takes(&self, like: Option<&TensorView>, is_initializer: bool, length: u64) -> bool {
-        let was_external = like.is_some_and(|view| matches!(view.data, TensorData::External(_)));
+    fn takes(&self, old: OldPlace, is_initializer: bool, length: u64) -> bool {
+        let was_external = matches!(old, OldPlace::DataFile { .. });
         was_external
             || is_initializer
                 && self
@@ -41,8 +61,16 @@ impl DataFile {
                     .is_some_and(|threshold| length >= threshold.max(1))
     }
 
-    fn place(&mut self, dense: Rope, like: Option<&TensorView>) -> Payload {
-        let alignment = alignment(like, dense.len());
+    fn place(&mut self, dense: Rope, old: OldPlace) -> Payload {
+        let alignment = match old {
+            // The first tensor of a file is aligned to everything, which says nothing.
+            OldPlace::DataFile { offset } if offset > 0 => PAGES
+                .into_iter()
+                .find(|page| offset % page == 0)
+                .unwrap_or(LEAST_ALIGNMENT),
+            _ if dense.len() >= LONG_TENSOR => PAGES[0],
+            _ => LEAST_ALIGNMENT,
+        };
         self.rope
             .push_zeros(self.rope.len().next_multiple_of(alignment) - self.rope.len());
         let (offset, length) = (self.rope.len(), dense.len());
@@ -52,18 +80,6 @@ impl DataFile {
             offset,
             length,
         }
-    }
-}
-
-fn alignment(like: Option<&TensorView>, length: u64) -> u64 {
-    match like.map(|view| &view.data) {
-        // The first tensor of a file is aligned to everything, which says nothing.
-        Some(TensorData::External(data)) if data.offset > 0 => PAGES
-            .into_iter()
-            .find(|page| data.offset % page == 0)
-            .unwrap_or(LEAST_ALIGNMENT),
-        _ if length >= LONG_TENSOR => PAGES[0],
-        _ => LEAST_ALIGNMENT,
     }
 }
 
@@ -78,72 +94,63 @@ impl Edits<'_> {
 
     /// The edited model, with the tensors that belong there put into the data file.
     pub(crate) fn render(&self, mut data: Option<&mut DataFile>) -> Result<Rope, EditError> {
-        let mut splices = self.structure()?;
+        let mut splices = self.node_splices()?;
         let threshold = data.as_ref().and_then(|data| data.threshold);
-        for (_, (tensor, is_initializer)) in self.tensors_to_place(&splices, threshold)? {
+        for (tensor, is_initializer) in self.tensors_to_place(threshold)?.into_values() {
+            let (view, dense) = (&tensor.view, tensor.dense.clone());
             let payload = match &mut data {
-                Some(data)
-                    if data.takes(Some(&tensor.view), is_initializer, tensor.dense.len()) =>
-                {
-                    data.place(tensor.dense, Some(&tensor.view))
+                Some(data) if data.takes(OldPlace::of(view), is_initializer, dense.len()) => {
+                    data.place(dense, OldPlace::of(view))
                 }
-                _ => Payload::Inline(tensor.dense),
+                _ => Payload::Inline(dense),
             };
-            edit::place(self.model, &tensor.view, payload, &mut splices)?;
+            edit::place(self.model, view, payload, &mut splices)?;
         }
         for added in &self.added {
             let dense = added.dense.clone();
             let payload = match &mut data {
-                Some(data) if data.takes(added.like.as_ref(), true, dense.len()) => {
-                    data.place(dense, added.like.as_ref())
+                Some(data) if data.takes(added.like, true, dense.len()) => {
+                    data.place(dense, added.like)
                 }
                 _ => Payload::Inline(dense),
             };
             splices.append(added.graph, added.field(payload));
         }
-        splices.render(self.model)
+        splice::render(self.model, &[&self.splices, &splices])
     }
 
     /// Changed tensors, external ones, and initializers that may become external, in source order.
-    fn tensors_to_place(
-        &self,
-        splices: &Splices,
-        threshold: Option<u64>,
-    ) -> Result<BTreeMap<Span, (ChangedTensor, bool)>, EditError> {
-        let mut found = BTreeMap::new();
+    fn tensors_to_place(&self, threshold: Option<u64>) -> Result<ToPlace<'_>, EditError> {
         let changed = self
             .tensors
             .iter()
-            .map(|(&body, tensor)| (body, (tensor.clone(), false)));
-        found.extend(changed);
+            .map(|(&body, tensor)| (body, (Cow::Borrowed(tensor), false)));
+        let mut found: ToPlace<'_> = changed.collect();
         for view in &self.model.external {
-            self.untouched(view, false, splices, &mut found)?;
+            self.untouched(view, false, &mut found)?;
         }
         if let Some(threshold) = threshold {
             let mut initializers = Vec::new();
             collect_initializers(&self.model.graph, &mut initializers);
             for view in initializers {
-                let is_long = self.length_in_file(view) >= threshold;
+                let length = byte_count(view.data_type, view.len());
                 if let Some((_, is_initializer)) = found.get_mut(&view.at.body) {
                     *is_initializer = true;
-                } else if is_long
-                    && view.data_type != super::proto::tensor_proto::DataType::String as i32
-                {
-                    self.untouched(view, true, splices, &mut found)?;
+                } else if length.is_some_and(|length| length >= threshold) {
+                    self.untouched(view, true, &mut found)?;
                 }
             }
         }
         Ok(found)
     }
 
-    fn untouched(
-        &self,
+    fn untouched<'a>(
+        &'a self,
         view: &TensorView,
         is_initializer: bool,
-        splices: &Splices,
-        found: &mut BTreeMap<Span, (ChangedTensor, bool)>,
+        found: &mut ToPlace<'a>,
     ) -> Result<(), EditError> {
-        if splices.covers(view.at.field) || found.contains_key(&view.at.body) {
+        if self.splices.covers(view.at.field) || found.contains_key(&view.at.body) {
             return Ok(());
         }
         let mut dense = Rope::default();
@@ -156,20 +163,19 @@ impl Edits<'_> {
         found.insert(
             view.at.body,
             (
-                ChangedTensor {
+                Cow::Owned(ChangedTensor {
                     view: view.clone(),
                     dense,
-                },
+                }),
                 is_initializer,
             ),
         );
         Ok(())
     }
-
-    fn length_in_file(&self, view: &TensorView) -> u64 {
-        super::elements::byte_count(view.data_type, view.len()).unwrap_or(0)
-    }
 }
+
+/// By the tensor's body; with whether it is known to be an initializer.
+type ToPlace<'a> = BTreeMap<Span, (Cow<'a, ChangedTensor>, bool)>;
 
 fn collect_initializers<'a>(graph: &'a GraphView, found: &mut Vec<&'a TensorView>) {
     found.extend(&graph.initializers);

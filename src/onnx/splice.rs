@@ -78,93 +78,122 @@ impl Splices {
     pub(crate) fn is_empty(&self) -> bool {
         self.all().iter().all(|edits| edits.is_empty())
     }
-
-    /// The model with all edits made.
-    pub(crate) fn render(&self, model: &Model) -> Result<Rope, EditError> {
-        let mut renderer = Renderer {
-            splices: self,
-            reader: model.reader(),
-            made: 0,
-        };
-        let rope = renderer
-            .message(Span::new(0, model.len()))
-            .map_err(|error| wire_error(model.files.name(), error))?;
-        if renderer.made == self.all().iter().map(|edits| edits.len()).sum::<usize>() {
-            return Ok(rope);
-        }
-        let offsets = self
-            .all()
-            .into_iter()
-            .flat_map(BTreeMap::keys)
-            .map(|span| span.start);
-        Err(conflict(
-            offsets.min().unwrap_or_default(),
-            "one lies inside a message that another replaces or removes",
-        ))
-    }
 }
 
 fn conflict(offset: u64, what: &'static str) -> EditError {
     EditError::Conflict { offset, what }
 }
 
+/// The model with the edits of all layers made; what several layers insert in one place comes in their order.
+pub(crate) fn render(model: &Model, layers: &[&Splices]) -> Result<Rope, EditError> {
+    let of = |kind: Kind, edits: fn(&Splices) -> &BTreeMap<Span, Rope>| {
+        layers
+            .iter()
+            .flat_map(move |layer| edits(layer))
+            .map(move |(&span, rope)| (span, kind, rope))
+    };
+    let mut fields: Vec<Edit<'_>> = of(Kind::Before, |layer| &layer.before)
+        .chain(of(Kind::Replace, |layer| &layer.replaced))
+        .chain(of(Kind::After, |layer| &layer.after))
+        .collect();
+    let mut bodies: Vec<Edit<'_>> = of(Kind::Append, |layer| &layer.appended).collect();
+    // The sort is stable, which keeps the order of the layers.
+    fields.sort_by_key(|&(span, kind, _)| (span.start, kind, span.end));
+    bodies.sort_by_key(|&(span, ..)| span);
+    let twice = |pair: &&[Edit<'_>]| matches!(pair, [(first, Kind::Replace, _), (second, Kind::Replace, _)] if first == second);
+    if let Some([(span, ..), ..]) = fields.windows(2).find(twice) {
+        return Err(conflict(
+            span.start,
+            "the same field is replaced or removed twice",
+        ));
+    }
+    let mut renderer = Renderer {
+        reader: model.reader(),
+        fields: &fields,
+        bodies: &bodies,
+    };
+    let rope = renderer
+        .message(Span::new(0, model.len()))
+        .map_err(|error| wire_error(model.files.name(), error))?;
+    match renderer
+        .fields
+        .iter()
+        .chain(renderer.bodies)
+        .map(|(span, ..)| span.start)
+        .min()
+    {
+        None => Ok(rope),
+        Some(offset) => Err(conflict(
+            offset,
+            "one lies inside a message that another replaces or removes",
+        )),
+    }
+}
+
+/// Which edit of a field comes first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Before,
+    Replace,
+    After,
+    Append,
+}
+
+type Edit<'a> = (Span, Kind, &'a Rope);
+
+/// Walks the model's fields and the sorted edits side by side.
 struct Renderer<'a> {
-    splices: &'a Splices,
     reader: Reader<'a>,
-    made: usize,
+    /// Edits of fields that are still to come.
+    fields: &'a [Edit<'a>],
+    /// Edits of bodies that are still to come.
+    bodies: &'a [Edit<'a>],
 }
 
 impl<'a> Renderer<'a> {
     fn message(&mut self, body: Span) -> Result<Rope, WireError> {
+        let appended = take(&mut self.bodies, |edit| edit.0 == body);
         let mut rope = Rope::default();
         let mut copied = body.start;
         let mut position = Position::at_start_of(body);
         while let Some(field) = self.reader.next_field(&mut position)? {
-            let [replacement, before, after] = self.edits_of(field.at);
+            let before = take(&mut self.fields, |edit| {
+                edit.0 == field.at && edit.1 == Kind::Before
+            });
+            let replaced = take(&mut self.fields, |edit| {
+                edit.0 == field.at && edit.1 == Kind::Replace
+            });
+            let after = take(&mut self.fields, |edit| {
+                edit.0 == field.at && edit.1 == Kind::After
+            });
             let inner = match field.value {
-                Value::Bytes(inner) if replacement.is_none() && self.is_edited(inner) => {
-                    Some(inner)
-                }
+                Value::Bytes(inner) if replaced.is_empty() && self.is_edited(inner) => Some(inner),
                 _ => None,
             };
-            if replacement.is_none() && before.is_none() && after.is_none() && inner.is_none() {
+            if before.is_empty() && replaced.is_empty() && after.is_empty() && inner.is_none() {
                 continue;
             }
             rope.push_copy(FileId::MODEL, Span::new(copied, field.at.start));
             copied = field.at.end;
-            self.insert(before, &mut rope);
+            append(before, &mut rope);
             match inner {
                 Some(inner) => self.edited_field(field.at, inner, &mut rope)?,
-                None if replacement.is_some() => self.insert(replacement, &mut rope),
-                None => rope.push_copy(FileId::MODEL, field.at),
+                None if replaced.is_empty() => rope.push_copy(FileId::MODEL, field.at),
+                None => append(replaced, &mut rope),
             }
-            self.insert(after, &mut rope);
+            append(after, &mut rope);
         }
         rope.push_copy(FileId::MODEL, Span::new(copied, body.end));
-        self.insert(self.splices.appended.get(&body), &mut rope);
+        append(appended, &mut rope);
         Ok(rope)
-    }
-
-    fn edits_of(&self, field: Span) -> [Option<&'a Rope>; 3] {
-        let splices = self.splices;
-        [&splices.replaced, &splices.before, &splices.after].map(|edits| edits.get(&field))
-    }
-
-    fn insert(&mut self, insertion: Option<&Rope>, rope: &mut Rope) {
-        if let Some(insertion) = insertion {
-            rope.append(insertion.clone());
-            self.made += 1;
-        }
     }
 
     /// The field's own tag, the new length and the edited body.
     fn edited_field(&mut self, field: Span, body: Span, rope: &mut Rope) -> Result<(), WireError> {
         let edited = self.message(body)?;
-        let tag_length = self.tag_length(field)?;
-        rope.push_copy(
-            FileId::MODEL,
-            Span::new(field.start, field.start + tag_length),
-        );
+        let mut tag = Position::at_start_of(field);
+        self.reader.next_varint(&mut tag)?;
+        rope.push_copy(FileId::MODEL, Span::new(field.start, tag.offset()));
         let mut length = Vec::new();
         put_varint(&mut length, edited.len());
         rope.push_owned(length);
@@ -172,24 +201,24 @@ impl<'a> Renderer<'a> {
         Ok(())
     }
 
-    fn tag_length(&mut self, field: Span) -> Result<u64, WireError> {
-        let mut position = Position::at_start_of(field);
-        self.reader.next_varint(&mut position)?;
-        Ok(position.offset() - field.start)
-    }
-
-    /// Whether an edit lies within this message.
+    /// Whether the next edit lies within this message; those before it have been made.
     fn is_edited(&self, body: Span) -> bool {
-        let first = Span {
-            start: body.start,
-            end: body.start,
-        };
-        let inside = |edits: &BTreeMap<Span, Rope>| {
-            edits
-                .range(first..)
-                .next()
-                .is_some_and(|(span, _)| body.contains(*span))
-        };
-        self.splices.all().into_iter().any(inside)
+        [self.fields, self.bodies]
+            .iter()
+            .any(|edits| edits.first().is_some_and(|edit| body.contains(edit.0)))
+    }
+}
+
+/// Takes the edits off the front that are wanted.
+fn take<'a>(edits: &mut &'a [Edit<'a>], wanted: impl Fn(&Edit<'a>) -> bool) -> &'a [Edit<'a>] {
+    let count = edits.iter().take_while(|edit| wanted(edit)).count();
+    let (taken, rest) = edits.split_at(count);
+    *edits = rest;
+    taken
+}
+
+fn append(edits: &[Edit<'_>], rope: &mut Rope) {
+    for (_, _, edit) in edits {
+        rope.append((*edit).clone());
     }
 }

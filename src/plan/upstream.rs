@@ -4,7 +4,6 @@
 //! passes demands on to its own inputs; where it can do so in several ways, they are tried in turn.
 //! Everything that reads a rewritten value must be part of the fold.
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{BUDGET, Found, finite, rewritable};
@@ -54,17 +53,26 @@ pub(super) fn search(
 /// What it takes that an input slot of a node sees an affine of what it saw.
 pub(super) fn demanded(graph: &Graph<'_>, demand: Demand) -> Result<Found, Refusal> {
     finite(graph, demand.node, &demand.affine)?;
-    let search = Search {
+    let mut search = Search {
         graph,
-        budget: Cell::new(BUDGET),
+        seed: demand.node,
+        budget: BUDGET,
+        hopeless: BTreeMap::new(),
+        failed: BTreeMap::new(),
     };
-    let region = search.solve(Region::default(), vec![demand])?;
-    Ok(Found {
-        effects: region.effects,
-        ends: Vec::new(),
-        changed: region.assigned.into_keys().collect(),
-        nodes: region.nodes.into_iter().collect(),
-    })
+    loop {
+        let region = search.meet_all(Region::default(), demand.clone(), 0)?;
+        let Some((value, refusal)) = search.outside_reader(&region) else {
+            return Ok(Found {
+                effects: region.effects,
+                ends: Vec::new(),
+                changed: region.assigned.into_keys().collect(),
+                nodes: region.nodes.into_iter().collect(),
+            });
+        };
+        search.hopeless.insert(value, refusal);
+        search.failed.clear();
+    }
 }
 
 /// An affine that an input slot must see.
@@ -85,36 +93,91 @@ struct Region {
 
 struct Search<'g, 'm> {
     graph: &'g Graph<'m>,
-    budget: Cell<usize>,
+    seed: NodeId,
+    budget: usize,
+    /// Values that something outside every fold of this seed reads.
+    hopeless: BTreeMap<ValueId, Refusal>,
+    /// Values that could not be rewritten, with or without a shift.
+    failed: BTreeMap<(ValueId, bool), Refusal>,
 }
 
+/// Sums within sums deeper than this are not searched.
+const DEPTH: usize = 256;
+
 impl Search<'_, '_> {
-    fn solve(&self, mut region: Region, mut open: Vec<Demand>) -> Result<Region, Refusal> {
-        while let Some(demand) = open.pop() {
-            let Some((producer, steps)) = self.meet(&mut region, &demand)? else {
-                continue;
-            };
-            let Ok([step]) = <[Step; 1]>::try_from(steps.clone()) else {
-                return self.branch(&region, &open, producer, steps);
-            };
-            take(&mut region, &mut open, producer, step);
+    fn meet_all(
+        &mut self,
+        region: Region,
+        demand: Demand,
+        depth: usize,
+    ) -> Result<Region, Refusal> {
+        let key = self
+            .graph
+            .input(demand.node, demand.slot)
+            .map(|value| (value, demand.affine.is_linear()));
+        if let Some(refusal) = key.and_then(|key| self.failed.get(&key)) {
+            return Err(refusal.clone());
         }
-        self.closed(&region)?;
-        Ok(region)
+        let result = self.follow(region, demand, depth);
+        if let (Some(key), Err(refusal)) = (key, &result) {
+            self.failed.insert(key, refusal.clone());
+        }
+        result
+    }
+
+    /// Follows a demand as long as there is one way and one value; branches are searched in turn.
+    fn follow(
+        &mut self,
+        mut region: Region,
+        mut demand: Demand,
+        depth: usize,
+    ) -> Result<Region, Refusal> {
+        loop {
+            let Some((producer, mut steps)) = self.meet(&mut region, &demand)? else {
+                return Ok(region);
+            };
+            region.nodes.insert(producer);
+            if steps.len() > 1 || steps.iter().any(|step| step.next.len() > 1) {
+                return self.branch(&region, producer, steps, depth);
+            }
+            let Some(step) = steps.pop() else {
+                return Err(refuse(
+                    self.graph,
+                    producer,
+                    Code::Nonlinear,
+                    "it lets no affine pass",
+                ));
+            };
+            region.effects.extend(step.effects);
+            let Some((slot, affine)) = step.next.into_iter().next() else {
+                return Ok(region);
+            };
+            demand = Demand {
+                node: producer,
+                slot,
+                affine,
+            };
+        }
     }
 
     fn branch(
-        &self,
+        &mut self,
         region: &Region,
-        open: &[Demand],
         producer: NodeId,
         steps: Vec<Step>,
+        depth: usize,
     ) -> Result<Region, Refusal> {
+        if depth > DEPTH {
+            return Err(refuse(
+                self.graph,
+                producer,
+                Code::Budget,
+                "sums stand too deep in one another",
+            ));
+        }
         let mut reason = None;
         for step in steps {
-            let (mut region, mut open) = (region.clone(), open.to_vec());
-            take(&mut region, &mut open, producer, step);
-            match self.solve(region, open) {
+            match self.take(region.clone(), producer, step, depth) {
                 Ok(region) => return Ok(region),
                 Err(refusal) => reason = reason.or(Some(refusal)),
             }
@@ -129,16 +192,35 @@ impl Search<'_, '_> {
         }))
     }
 
+    fn take(
+        &mut self,
+        mut region: Region,
+        producer: NodeId,
+        step: Step,
+        depth: usize,
+    ) -> Result<Region, Refusal> {
+        region.effects.extend(step.effects);
+        for (slot, affine) in step.next {
+            let demand = Demand {
+                node: producer,
+                slot,
+                affine,
+            };
+            region = self.meet_all(region, demand, depth + 1)?;
+        }
+        Ok(region)
+    }
+
     /// Notes a demand; if its value is produced by a node, returns the ways in which that node could meet it.
     fn meet(
-        &self,
+        &mut self,
         region: &mut Region,
         demand: &Demand,
     ) -> Result<Option<(NodeId, Vec<Step>)>, Refusal> {
         let Demand { node, slot, affine } = demand;
         let graph = self.graph;
-        self.budget.set(self.budget.get().saturating_sub(1));
-        if self.budget.get() == 0 {
+        self.budget = self.budget.saturating_sub(1);
+        if self.budget == 0 {
             return Err(refuse(graph, *node, Code::Budget, "too many branches"));
         }
         if affine.is_identity() {
@@ -165,6 +247,7 @@ impl Search<'_, '_> {
             return Ok(None);
         }
         region.edges.insert((*node, *slot));
+        let name = || &graph.value(value).name;
         if let Some(known) = region.assigned.get(&value) {
             return match known == affine {
                 true => Ok(None),
@@ -172,25 +255,17 @@ impl Search<'_, '_> {
                     graph,
                     *node,
                     Code::OtherReader,
-                    format!("{} is needed with two scales", graph.value(value).name),
+                    format!("{} is needed with two scales", name()),
                 )),
             };
         }
-        rewritable(graph, *node, value)?;
-        if graph.value(value).scope != graph.node(*node).scope {
-            return Err(refuse(
-                graph,
-                *node,
-                Code::Captured,
-                format!("{} belongs to an outer graph", graph.value(value).name),
-            ));
-        }
+        self.rewritable(*node, value)?;
         let Some((producer, output)) = graph.producer(value) else {
             return Err(refuse(
                 graph,
                 *node,
                 Code::GraphInput,
-                format!("{} is an input of the graph", graph.value(value).name),
+                format!("{} is an input of the graph", name()),
             ));
         };
         let steps = rules::upstream(graph, producer, output, affine)?;
@@ -198,33 +273,43 @@ impl Search<'_, '_> {
         Ok(Some((producer, steps)))
     }
 
-    fn closed(&self, region: &Region) -> Result<(), Refusal> {
-        for &value in region.assigned.keys() {
-            let outside = self
-                .graph
-                .readers(value)
-                .find(|edge| !region.edges.contains(edge));
-            if let Some((reader, _)) = outside {
-                let name = &self.graph.value(value).name;
-                return Err(refuse(
-                    self.graph,
-                    reader,
-                    Code::OtherReader,
-                    format!("it also reads {name}"),
-                ));
-            }
+    /// Refuses a value that a reader outside any fold of this seed would see changed.
+    fn rewritable(&self, node: NodeId, value: ValueId) -> Result<(), Refusal> {
+        let graph = self.graph;
+        rewritable(graph, node, value)?;
+        if graph.value(value).scope != graph.node(node).scope {
+            let detail = format!("{} belongs to an outer graph", graph.value(value).name);
+            return Err(refuse(graph, node, Code::Captured, detail));
         }
-        Ok(())
+        if let Some(refusal) = self.hopeless.get(&value) {
+            return Err(refusal.clone());
+        }
+        let position = |node: NodeId| (graph.node(node).position, node);
+        let outside = graph.readers(value).find(|&(reader, _)| {
+            reader != self.seed
+                && (position(reader) > position(self.seed) || !rules::passes(graph, reader))
+        });
+        match outside {
+            Some((reader, _)) => Err(self.also_read(reader, value)),
+            None => Ok(()),
+        }
     }
-}
 
-fn take(region: &mut Region, open: &mut Vec<Demand>, producer: NodeId, step: Step) {
-    region.nodes.insert(producer);
-    region.effects.extend(step.effects);
-    let demands = step.next.into_iter().rev();
-    open.extend(demands.map(|(slot, affine)| Demand {
-        node: producer,
-        slot,
-        affine,
-    }));
+    fn also_read(&self, reader: NodeId, value: ValueId) -> Refusal {
+        let name = &self.graph.value(value).name;
+        refuse(
+            self.graph,
+            reader,
+            Code::OtherReader,
+            format!("it also reads {name}"),
+        )
+    }
+
+    fn outside_reader(&self, region: &Region) -> Option<(ValueId, Refusal)> {
+        region.assigned.keys().find_map(|&value| {
+            let mut readers = self.graph.readers(value);
+            let (reader, _) = readers.find(|edge| !region.edges.contains(edge))?;
+            Some((value, self.also_read(reader, value)))
+        })
+    }
 }

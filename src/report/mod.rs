@@ -4,6 +4,7 @@
 
 pub mod json;
 pub mod text;
+mod verification;
 
 use serde::Serialize;
 
@@ -58,8 +59,8 @@ pub struct OutputSummary {
     pub path: String,
     /// Its bytes, without external data.
     pub bytes: u64,
-    /// Bytes of its data file, if it has one.
-    pub data_bytes: Option<u64>,
+    /// Bytes of its data files.
+    pub data_bytes: u64,
 }
 
 /// What became of a node.

@@ -112,6 +112,12 @@ pub const CARRIERS: &[(&str, Carrier)] = &[
     ("LayerNormalization", carrier::norm::NORM),
 ];
 
+/// Whether a node hands an affine behind it on to its inputs, rather than taking it or stopping it.
+pub(crate) fn passes(graph: &Graph<'_>, node: NodeId) -> bool {
+    let op = &*graph.node(node).op;
+    CARRIERS.iter().any(|(name, _)| *name == op) && !op.ends_with("Normalization")
+}
+
 /// The ways in which a node could bring about an affine behind one of its outputs, best first.
 ///
 /// # Errors

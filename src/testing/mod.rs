@@ -5,6 +5,8 @@
 //! Nothing here looks at how bnfold folds, so that an error on one side cannot hide on the other.
 
 pub mod builder;
+mod element;
+pub mod random;
 pub mod reference;
 mod tensor;
 

@@ -14,26 +14,16 @@ use prost::Message;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// How constants are read in tests: with the engine where it is built in.
-pub fn reading() -> Reading {
+/// How constants are read in tests.
+pub(crate) fn reading() -> Reading {
     Reading {
-        evaluate: evaluator(),
+        evaluate: Some(bnfold::engine::constant::evaluate),
         freeze_inputs: false,
     }
 }
 
-#[cfg(feature = "engine")]
-fn evaluator() -> Option<bnfold::graph::constant::Evaluate> {
-    Some(bnfold::engine::constant::evaluate)
-}
-
-#[cfg(not(feature = "engine"))]
-fn evaluator() -> Option<bnfold::graph::constant::Evaluate> {
-    None
-}
-
 /// The plan's text and the rewritten model.
-pub fn folded_with(model: &ModelProto, options: &PlanOptions) -> (String, ModelProto) {
+pub(crate) fn folded_with(model: &ModelProto, options: &PlanOptions) -> (String, ModelProto) {
     let original = Model::from_bytes(model.to_bytes()).expect("the model reads");
     let Folded { plan, applied, .. } =
         fold(&original, reading(), options).expect("the model folds");
@@ -51,7 +41,7 @@ pub fn folded_with(model: &ModelProto, options: &PlanOptions) -> (String, ModelP
 }
 
 /// Random inputs of the declared shapes; a symbol counts 2.
-pub fn inputs(model: &ModelProto) -> Vec<(String, Tensor)> {
+pub(crate) fn inputs(model: &ModelProto) -> Vec<(String, Tensor)> {
     let graph = model.graph.as_ref().expect("a graph");
     let stored: Vec<&str> = graph
         .initializer
@@ -92,7 +82,7 @@ fn shape_of(input: &ValueInfoProto) -> Vec<usize> {
 }
 
 /// Folds, asserts the plan (unless none is given), and compares all outputs.
-pub fn check(model: &ModelProto, plan: &str) -> ModelProto {
+pub(crate) fn check(model: &ModelProto, plan: &str) -> ModelProto {
     let inputs = inputs(model);
     let inputs: Vec<(&str, Tensor)> = inputs
         .iter()
@@ -102,7 +92,7 @@ pub fn check(model: &ModelProto, plan: &str) -> ModelProto {
 }
 
 /// The same on given inputs.
-pub fn check_with(model: &ModelProto, inputs: &[(&str, Tensor)], plan: &str) -> ModelProto {
+pub(crate) fn check_with(model: &ModelProto, inputs: &[(&str, Tensor)], plan: &str) -> ModelProto {
     let (text, rewritten) = folded_with(model, &PlanOptions::default());
     if !plan.is_empty() {
         assert_eq!(text, plan);
@@ -112,7 +102,7 @@ pub fn check_with(model: &ModelProto, inputs: &[(&str, Tensor)], plan: &str) -> 
 }
 
 /// Asserts that two models compute the same.
-pub fn same(original: &ModelProto, rewritten: &ModelProto, inputs: &[(&str, Tensor)]) {
+pub(crate) fn same(original: &ModelProto, rewritten: &ModelProto, inputs: &[(&str, Tensor)]) {
     let expected = run_outputs(original, inputs).expect("the original runs");
     let actual = run_outputs(rewritten, inputs).expect("the rewritten model runs");
     assert_eq!(expected.len(), actual.len());
@@ -129,7 +119,7 @@ pub fn same(original: &ModelProto, rewritten: &ModelProto, inputs: &[(&str, Tens
 }
 
 /// Asserts that nothing is folded, with this plan, and that the output is the input's bytes.
-pub fn refused(model: &ModelProto, plan: &str) {
+pub(crate) fn refused(model: &ModelProto, plan: &str) {
     let original = Model::from_bytes(model.to_bytes()).expect("the model reads");
     let Folded {
         plan: found,
@@ -144,7 +134,7 @@ pub fn refused(model: &ModelProto, plan: &str) {
 }
 
 /// Nodes of an operator in the main graph.
-pub fn count(model: &ModelProto, op: &str) -> usize {
+pub(crate) fn count(model: &ModelProto, op: &str) -> usize {
     let graph = model.graph.as_ref().expect("a graph");
     graph
         .node

@@ -21,7 +21,7 @@ use super::proto::attribute_proto::AttributeType;
 use super::rope::Rope;
 use super::splice::Splices;
 use super::wire::{Position, Span, put_bytes_field};
-use node::NodeChange;
+use node::{NodeChange, set};
 pub(crate) use tensor::{AddedTensor, ChangedTensor, Payload, place};
 pub use tensor::{NewData, NewTensor};
 
@@ -100,12 +100,12 @@ impl<'m> Edits<'m> {
 
     /// Gives an input slot another name; slots that the node does not have yet are added, empty ones between them.
     pub fn rename_input(&mut self, node: &NodeView, slot: usize, name: &Name) {
-        self.change(node).inputs.insert(slot, name.clone());
+        set(&mut self.change(node).inputs, slot, name.clone());
     }
 
     /// Gives an output slot another name; slots that the node does not have yet are added, empty ones between them.
     pub fn rename_output(&mut self, node: &NodeView, slot: usize, name: &Name) {
-        self.change(node).outputs.insert(slot, name.clone());
+        set(&mut self.change(node).outputs, slot, name.clone());
     }
 
     /// Sets a FLOAT attribute.
@@ -135,12 +135,12 @@ impl<'m> Edits<'m> {
     /// Sets an attribute: it takes the place of the one of its name, or comes after the others.
     pub fn set_node_attribute(&mut self, node: &NodeView, attribute: proto::AttributeProto) {
         let name = attribute.name().to_owned();
-        self.change(node).attributes.insert(name, Some(attribute));
+        set(&mut self.change(node).attributes, name, Some(attribute));
     }
 
     /// Takes an attribute out, if the node has it.
     pub fn remove_node_attribute(&mut self, node: &NodeView, name: &str) {
-        self.change(node).attributes.insert(name.to_owned(), None);
+        set(&mut self.change(node).attributes, name.to_owned(), None);
     }
 
     /// Takes an initializer out.
@@ -195,9 +195,9 @@ impl<'m> Edits<'m> {
         Ok(encoded(number, &new.encode_to_vec()))
     }
 
-    /// Every change but those of tensors, as splices.
-    pub(crate) fn structure(&self) -> Result<Splices, EditError> {
-        let mut splices = self.splices.clone();
+    /// Changed names and attributes as splices.
+    pub(crate) fn node_splices(&self) -> Result<Splices, EditError> {
+        let mut splices = Splices::default();
         for (&body, change) in &self.nodes {
             change.splice(self.model, body, &mut splices)?;
         }

@@ -1,6 +1,6 @@
 //! Changed names and attributes of one node, as splices of its fields.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use prost::Message;
 
@@ -19,10 +19,27 @@ const ATTRIBUTE: u32 = 5;
 /// What changes in a node.
 #[derive(Clone, Debug, Default)]
 pub(super) struct NodeChange {
-    pub(super) inputs: BTreeMap<usize, Name>,
-    pub(super) outputs: BTreeMap<usize, Name>,
+    /// New names by slot.
+    pub(super) inputs: Vec<(usize, Name)>,
+    /// New names by slot.
+    pub(super) outputs: Vec<(usize, Name)>,
     /// New attributes by name; `None` for those that go.
-    pub(super) attributes: BTreeMap<String, Option<AttributeProto>>,
+    pub(super) attributes: Vec<(String, Option<AttributeProto>)>,
+}
+
+/// Sets what holds for a key; a node has few.
+pub(super) fn set<K: PartialEq, V>(pairs: &mut Vec<(K, V)>, key: K, value: V) {
+    match pairs.iter_mut().find(|(known, _)| *known == key) {
+        Some((_, old)) => *old = value,
+        None => pairs.push((key, value)),
+    }
+}
+
+fn get<'a, K: PartialEq, V>(pairs: &'a [(K, V)], key: &K) -> Option<&'a V> {
+    pairs
+        .iter()
+        .find(|(known, _)| known == key)
+        .map(|(_, value)| value)
 }
 
 impl NodeChange {
@@ -45,7 +62,7 @@ impl NodeChange {
             let Some(name) = attribute_name(model, field)? else {
                 continue;
             };
-            let Some(change) = self.attributes.get(&name) else {
+            let Some(change) = get(&self.attributes, &name) else {
                 continue;
             };
             match change {
@@ -65,7 +82,7 @@ impl NodeChange {
 }
 
 fn rename<'a>(
-    names: &BTreeMap<usize, Name>,
+    names: &[(usize, Name)],
     number: u32,
     body: Span,
     fields: impl Iterator<Item = &'a Field>,
@@ -74,15 +91,15 @@ fn rename<'a>(
     let mut count = 0;
     for (slot, field) in fields.enumerate() {
         count = slot + 1;
-        if let Some(name) = names.get(&slot) {
+        if let Some(name) = get(names, &slot) {
             splices.replace(field.at, encoded(number, name.as_bytes()))?;
         }
     }
-    let last = names.keys().next_back().copied();
+    let last = names.iter().map(|(slot, _)| *slot).max();
     for slot in count..last.map_or(0, |last| last + 1) {
         splices.append(
             body,
-            encoded(number, names.get(&slot).map_or(b"", Name::as_bytes)),
+            encoded(number, get(names, &slot).map_or(b"", Name::as_bytes)),
         );
     }
     Ok(())

@@ -13,6 +13,7 @@ use crate::onnx::files::FileId;
 use crate::onnx::load::Model;
 use crate::onnx::model::{GraphView, Name, TensorView};
 use crate::onnx::proto::{self, tensor_proto::DataType};
+use crate::onnx::render::OldPlace;
 use crate::onnx::rope::Rope;
 use crate::onnx::splice::Splices;
 use crate::onnx::tensor::Elements;
@@ -72,8 +73,8 @@ pub(crate) struct AddedTensor {
     /// All fields but those of the elements.
     pub(crate) header: Rope,
     pub(crate) dense: Rope,
-    /// The tensor whose alignment it takes over.
-    pub(crate) like: Option<TensorView>,
+    /// Where the tensor is that it is made from.
+    pub(crate) like: OldPlace,
 }
 
 /// Where the elements of a tensor go.
@@ -117,8 +118,8 @@ impl Edits<'_> {
         tensor: NewTensor,
     ) -> Result<(), EditError> {
         let like = match &tensor.data {
-            NewData::Same(from) | NewData::Transformed { from, .. } => Some(from.clone()),
-            NewData::Values(_) | NewData::Integers(_) => None,
+            NewData::Same(from) | NewData::Transformed { from, .. } => OldPlace::of(from),
+            NewData::Values(_) | NewData::Integers(_) => OldPlace::Model,
         };
         let dense = self.dense(&tensor.name, &tensor.dims, tensor.data_type, tensor.data)?;
         let mut header = Vec::new();
@@ -161,7 +162,7 @@ impl Edits<'_> {
             graph: graph.at.body,
             header,
             dense,
-            like: Some(tensor.clone()),
+            like: OldPlace::of(tensor),
         });
         Ok(())
     }

@@ -142,7 +142,7 @@ impl Indexer<'_> {
                         .iter()
                         .find(|(key, _)| *key == "location")
                         .map_or_else(String::new, |(_, v)| text(v)),
-                    problem,
+                    problem: Box::new(problem),
                 });
         }
         match storage.raw {

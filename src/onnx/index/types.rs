@@ -1,6 +1,7 @@
 //! TypeProto by prost, from the concatenation of all its occurrences, which is protobuf's merge.
 //!
-//! prost refuses strings that are not UTF-8; a symbolic dimension's name need not be, so a second try replaces what is not.
+//! prost refuses strings that are not UTF-8, and known fields of a foreign wire type, which protobuf reads as unknown fields.
+//! A second try replaces the ones and leaves out the others.
 
 use prost::Message;
 
@@ -28,20 +29,20 @@ impl Indexer<'_> {
         if let Ok(decoded) = TypeProto::decode(bytes.as_slice()) {
             return Ok(Some(decoded));
         }
-        let readable = replace_non_utf8(&bytes, TYPE, 0).map_err(|_| ());
-        let decoded =
-            readable.and_then(|bytes| TypeProto::decode(bytes.as_slice()).map_err(|_| ()));
+        let cleaned = readable(&bytes, TYPE, 0).map_err(|_| ());
+        let decoded = cleaned.and_then(|bytes| TypeProto::decode(bytes.as_slice()).map_err(|_| ()));
         decoded
             .map(Some)
             .map_err(|()| self.damaged(format!("the type at byte {} cannot be read", first.start)))
     }
 }
 
-/// The fields of a message that need looking into: by number, a message of some kind or a string.
+/// The fields of a message, by number.
 type Kind = &'static [(u32, Part)];
 
 #[derive(Clone, Copy)]
 enum Part {
+    Number,
     Text,
     Message(fn() -> Kind),
 }
@@ -55,14 +56,14 @@ const TYPE: Kind = &[
     (8, Part::Message(|| TENSOR)),
     (9, Part::Message(|| ELEMENT)),
 ];
-const TENSOR: Kind = &[(2, Part::Message(|| SHAPE))];
+const TENSOR: Kind = &[(1, Part::Number), (2, Part::Message(|| SHAPE))];
 const ELEMENT: Kind = &[(1, Part::Message(|| TYPE))];
-const MAP: Kind = &[(2, Part::Message(|| TYPE))];
+const MAP: Kind = &[(1, Part::Number), (2, Part::Message(|| TYPE))];
 const OPAQUE: Kind = &[(1, Part::Text), (2, Part::Text)];
 const SHAPE: Kind = &[(1, Part::Message(|| DIMENSION))];
-const DIMENSION: Kind = &[(2, Part::Text), (3, Part::Text)];
+const DIMENSION: Kind = &[(1, Part::Number), (2, Part::Text), (3, Part::Text)];
 
-fn replace_non_utf8(bytes: &[u8], kind: Kind, depth: usize) -> Result<Vec<u8>, WireError> {
+fn readable(bytes: &[u8], kind: Kind, depth: usize) -> Result<Vec<u8>, WireError> {
     let slice = |span: Span| {
         bytes
             .get(span.start as usize..span.end as usize)
@@ -88,10 +89,13 @@ fn replace_non_utf8(bytes: &[u8], kind: Kind, depth: usize) -> Result<Vec<u8>, W
                 put_bytes_field(
                     &mut out,
                     field.number,
-                    &replace_non_utf8(slice(body), kind(), depth + 1)?,
+                    &readable(slice(body), kind(), depth + 1)?,
                 );
             }
-            _ => out.extend_from_slice(slice(field.at)),
+            (Value::Varint(_), Some(Part::Number)) | (_, None) => {
+                out.extend_from_slice(slice(field.at));
+            }
+            _ => {}
         }
     }
     Ok(out)
@@ -106,8 +110,7 @@ mod tests {
     fn a_symbol_that_is_not_utf8_is_replaced_and_the_rest_kept() {
         let bytes = b"\x0a\x0e\x08\x01\x12\x0a\x0a\x04\x12\x02\xff\x41\x0a\x02\x08\x05";
         assert!(TypeProto::decode(&bytes[..]).is_err());
-        let decoded =
-            TypeProto::decode(replace_non_utf8(bytes, TYPE, 0).unwrap().as_slice()).unwrap();
+        let decoded = TypeProto::decode(readable(bytes, TYPE, 0).unwrap().as_slice()).unwrap();
         let Some(type_proto::Value::TensorType(tensor)) = decoded.value else {
             panic!("a tensor type")
         };

@@ -1,6 +1,7 @@
 //! The finished model as a ModelProto.
 
 use super::fact::Fact;
+use super::mark::Mark;
 use super::state::{NodeState, Origin, Parameters, ScopeKind, ScopeState, State};
 use crate::onnx::proto::{
     FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
@@ -9,25 +10,49 @@ use crate::onnx::proto::{
 
 impl State {
     pub(super) fn to_model(&self) -> ModelProto {
-        let mut domains = self.domains.clone();
-        domains.insert(String::new(), self.opset);
         let pair = |(key, value): &(String, String)| StringStringEntryProto {
             key: Some(key.clone()),
             value: Some(value.clone()),
         };
-        let functions = self
-            .scopes
-            .iter()
-            .filter(|scope| scope.kind == ScopeKind::Function);
         ModelProto {
             ir_version: Some(self.ir()),
             producer_name: Some("bnfold-tests".into()),
-            opset_import: imports(domains.iter()),
+            opset_import: self.opset_import(),
             graph: Some(self.graph(&self.scopes[0])),
             metadata_props: self.metadata.iter().map(pair).collect(),
-            functions: functions.map(|scope| self.function(scope)).collect(),
+            functions: self.functions(0),
             ..ModelProto::default()
         }
+    }
+
+    /// The nodes, initializers and functions that came since the mark.
+    pub(super) fn to_part(&self, mark: Mark) -> ModelProto {
+        let main = &self.scopes[0];
+        let (nodes, initializers) = (main.nodes.iter(), main.initializers.iter());
+        let initializers = initializers.skip(mark.initializers);
+        let graph = GraphProto {
+            node: nodes.skip(mark.nodes).map(|node| self.node(node)).collect(),
+            initializer: initializers.map(|&id| self.initializer_proto(id)).collect(),
+            ..GraphProto::default()
+        };
+        ModelProto {
+            opset_import: self.opset_import(),
+            graph: Some(graph),
+            functions: self.functions(mark.scopes),
+            ..ModelProto::default()
+        }
+    }
+
+    fn opset_import(&self) -> Vec<OperatorSetIdProto> {
+        let mut domains = self.domains.clone();
+        domains.insert(String::new(), self.opset);
+        imports(domains.iter())
+    }
+
+    fn functions(&self, first: usize) -> Vec<FunctionProto> {
+        let scopes = self.scopes.iter().skip(first);
+        let functions = scopes.filter(|scope| scope.kind == ScopeKind::Function);
+        functions.map(|scope| self.function(scope)).collect()
     }
 
     pub(super) fn ir(&self) -> i64 {

@@ -17,6 +17,20 @@ impl Value {
         self.graph.open(node)
     }
 
+    /// Before opset 7 operands of different shapes need to be told to broadcast.
+    fn arithmetic(&self, op_type: &str, other: &Value) -> Value {
+        let node = self.with(op_type, other);
+        let state = self.graph.state();
+        let differ = state.fact(self.id).shape != state.fact(other.id).shape;
+        let told = state.opset < 7 && differ;
+        drop(state);
+        if told {
+            node.attr("broadcast", 1)
+        } else {
+            node
+        }
+    }
+
     fn with(&self, op_type: &str, other: impl Borrow<Value>) -> Value {
         self.graph.op(op_type, &[self, other.borrow()])
     }
@@ -160,22 +174,22 @@ impl Value {
 
     /// Add.
     pub fn add(&self, other: impl Borrow<Value>) -> Value {
-        self.with("Add", other)
+        self.arithmetic("Add", other.borrow())
     }
 
     /// Sub.
     pub fn sub(&self, other: impl Borrow<Value>) -> Value {
-        self.with("Sub", other)
+        self.arithmetic("Sub", other.borrow())
     }
 
     /// Mul.
     pub fn mul(&self, other: impl Borrow<Value>) -> Value {
-        self.with("Mul", other)
+        self.arithmetic("Mul", other.borrow())
     }
 
     /// Div.
     pub fn div(&self, other: impl Borrow<Value>) -> Value {
-        self.with("Div", other)
+        self.arithmetic("Div", other.borrow())
     }
 
     /// Concat of this value and others.
@@ -186,20 +200,21 @@ impl Value {
     }
 
     /// Split into parts of these sizes.
-    pub fn split<const N: usize>(&self, axis: i64, sizes: [i64; N]) -> Vec<Value> {
+    pub fn split(&self, axis: i64, sizes: impl AsRef<[i64]>) -> Vec<Value> {
+        let count = sizes.as_ref().len();
         self.with_ints("Split", "split", 13, sizes)
             .axis(axis)
-            .outputs(N)
+            .outputs(count)
     }
 
     /// MaxPool with that kernel on both sides and as stride.
-    pub fn max_pool<const N: usize>(&self, kernel: [i64; N]) -> Value {
-        self.op("MaxPool").kernel(kernel).strides(kernel)
+    pub fn max_pool(&self, kernel: impl AsRef<[i64]>) -> Value {
+        self.op("MaxPool").kernel(&kernel).strides(kernel)
     }
 
     /// AveragePool with that kernel, also as stride.
-    pub fn average_pool<const N: usize>(&self, kernel: [i64; N]) -> Value {
-        self.op("AveragePool").kernel(kernel).strides(kernel)
+    pub fn average_pool(&self, kernel: impl AsRef<[i64]>) -> Value {
+        self.op("AveragePool").kernel(&kernel).strides(kernel)
     }
 
     /// GlobalAveragePool.
@@ -218,38 +233,38 @@ impl Value {
     }
 
     /// Transpose.
-    pub fn transpose<const N: usize>(&self, perm: [i64; N]) -> Value {
-        self.op("Transpose").attr("perm", perm)
+    pub fn transpose(&self, perm: impl AsRef<[i64]>) -> Value {
+        self.op("Transpose").attr("perm", perm.as_ref())
     }
 
     /// Reshape to a constant shape.
-    pub fn reshape<const N: usize>(&self, shape: [i64; N]) -> Value {
+    pub fn reshape(&self, shape: impl AsRef<[i64]>) -> Value {
         self.with_ints("Reshape", "shape", 5, shape)
     }
 
     /// Squeeze.
-    pub fn squeeze<const N: usize>(&self, axes: [i64; N]) -> Value {
+    pub fn squeeze(&self, axes: impl AsRef<[i64]>) -> Value {
         self.with_ints("Squeeze", "axes", 13, axes)
     }
 
     /// Unsqueeze.
-    pub fn unsqueeze<const N: usize>(&self, axes: [i64; N]) -> Value {
+    pub fn unsqueeze(&self, axes: impl AsRef<[i64]>) -> Value {
         self.with_ints("Unsqueeze", "axes", 13, axes)
     }
 
     /// ReduceMean over axes, which stay with extent 1.
-    pub fn reduce_mean<const N: usize>(&self, axes: [i64; N]) -> Value {
+    pub fn reduce_mean(&self, axes: impl AsRef<[i64]>) -> Value {
         self.reduce("ReduceMean", axes)
     }
 
     /// Any of the Reduce operators over axes, which stay with extent 1.
-    pub fn reduce<const N: usize>(&self, op_type: &str, axes: [i64; N]) -> Value {
+    pub fn reduce(&self, op_type: &str, axes: impl AsRef<[i64]>) -> Value {
         let input_since = if op_type == "ReduceSum" { 13 } else { 18 };
         self.with_ints(op_type, "axes", input_since, axes)
     }
 
     /// Pad with zeros: all beginnings, then all ends.
-    pub fn pad<const N: usize>(&self, pads: [i64; N]) -> Value {
+    pub fn pad(&self, pads: impl AsRef<[i64]>) -> Value {
         self.with_ints("Pad", "pads", 11, pads)
     }
 
@@ -264,17 +279,24 @@ impl Value {
     }
 
     /// Resize by constant scales (Upsample below opset 10).
-    pub fn resize<const N: usize>(&self, scales: [f32; N]) -> Value {
+    pub fn resize(&self, scales: impl AsRef<[f32]>) -> Value {
         let opset = self.graph.state().opset;
+        let scales = scales.as_ref();
         if opset < 9 {
-            return self.op("Upsample").attr("scales", scales);
+            return self.op("Upsample").attr("scales", scales.to_vec());
         }
-        let scales = self
-            .graph
-            .constant_parameter("scales", Tensor::floats(&[N], scales));
+        let tensor = Tensor::floats(&[scales.len()], scales.iter().copied());
+        let scales = self.graph.constant_parameter("scales", tensor);
         match opset {
             9 => self.with("Upsample", scales),
             10 => self.with("Resize", scales),
+            // Input roi may be absent since opset 13 only.
+            11 | 12 => {
+                let roi = self
+                    .graph
+                    .constant_parameter("roi", Tensor::floats(&[0], []));
+                self.graph.op("Resize", &[self, &roi, &scales])
+            }
             _ => self
                 .graph
                 .op("Resize", &[self, &self.graph.absent(), &scales]),
@@ -300,19 +322,20 @@ impl Value {
     }
 
     /// An attribute in old opsets, an int64 input since `input_since`.
-    fn with_ints<const N: usize>(
+    fn with_ints(
         &self,
         op_type: &str,
         name: &str,
         input_since: i64,
-        values: [i64; N],
+        values: impl AsRef<[i64]>,
     ) -> Value {
         if self.graph.state().opset < input_since {
-            return self.op(op_type).attr(name, values);
+            return self.op(op_type).attr(name, values.as_ref());
         }
+        let values = values.as_ref();
         let input = self
             .graph
-            .constant_parameter(name, Tensor::ints(&[N], values));
+            .constant_parameter(name, Tensor::ints(&[values.len()], values.iter().copied()));
         self.with(op_type, input)
     }
 }

@@ -11,6 +11,7 @@ use super::fact::Fact;
 use super::infer::infer;
 use super::recipe::Recipe;
 use crate::onnx::proto::AttributeProto;
+use crate::testing::element::is_float;
 use crate::testing::{DataType, Storage, Tensor};
 
 /// How parameters that the builder makes enter the model.
@@ -253,7 +254,10 @@ impl State {
             ScopeKind::Body => self.ir() < 4,
             ScopeKind::Function => true,
         };
-        if no_initializer || self.parameters == Parameters::ConstantNodes {
+        // Constant makes floats only before opset 9.
+        let constant = self.parameters == Parameters::ConstantNodes
+            && (self.opset >= 9 || is_float(tensor.dtype));
+        if no_initializer || constant {
             let id = self.value(Some(&name), Fact::of(&tensor), Origin::Node);
             let mut node = NodeState::new("Constant", Vec::new());
             node.name = Some(self.fresh(&format!("{name}.constant")));

@@ -144,23 +144,23 @@ impl Value {
     }
 
     /// `kernel_shape`.
-    pub fn kernel<const N: usize>(&self, extents: [i64; N]) -> Value {
-        self.attr("kernel_shape", extents)
+    pub fn kernel(&self, extents: impl AsRef<[i64]>) -> Value {
+        self.attr("kernel_shape", extents.as_ref())
     }
 
     /// `strides`.
-    pub fn strides<const N: usize>(&self, strides: [i64; N]) -> Value {
-        self.attr("strides", strides)
+    pub fn strides(&self, strides: impl AsRef<[i64]>) -> Value {
+        self.attr("strides", strides.as_ref())
     }
 
     /// `dilations`.
-    pub fn dilations<const N: usize>(&self, dilations: [i64; N]) -> Value {
-        self.attr("dilations", dilations)
+    pub fn dilations(&self, dilations: impl AsRef<[i64]>) -> Value {
+        self.attr("dilations", dilations.as_ref())
     }
 
     /// `pads`: all beginnings, then all ends.
-    pub fn pads<const N: usize>(&self, pads: [i64; N]) -> Value {
-        self.attr("pads", pads)
+    pub fn pads(&self, pads: impl AsRef<[i64]>) -> Value {
+        self.attr("pads", pads.as_ref())
     }
 
     /// `auto_pad`.
@@ -228,6 +228,19 @@ impl Value {
             id,
         });
         [self.clone()].into_iter().chain(others).collect()
+    }
+
+    /// Whether the value was not undone.
+    pub(crate) fn exists(&self) -> bool {
+        self.id
+            .is_some_and(|id| id < self.graph.state().values.len())
+    }
+
+    /// Whether the node, which must still be open, has the attribute.
+    pub(crate) fn has_attribute(&self, name: &str) -> bool {
+        let mut found = false;
+        self.amend(|node| found = node.attribute(name).is_some());
+        found
     }
 
     fn set_bias(&self, wanted: bool) -> Value {

@@ -3,8 +3,8 @@
 use super::axes::{axis, count, cut, lines};
 use super::call::{Call, Operator, require, same_as, single};
 use super::elementwise::map;
-use crate::testing::Tensor;
-use crate::testing::tensor::{DataType, is_float};
+use crate::testing::element::is_float;
+use crate::testing::{DataType, Tensor};
 
 pub(super) fn operator(op_type: &str) -> Option<Operator> {
     if scalar(op_type).is_some() {
@@ -258,4 +258,46 @@ fn hardmax(line: &[f64]) -> Vec<f64> {
     (0..line.len())
         .map(|at| f64::from(u8::from(Some(at) == first)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::evaluate;
+    use super::*;
+
+    #[test]
+    fn erf_matches_tables() {
+        let known = [
+            (0.0, 0.0),
+            (0.5, 0.520_499_877_813_046_5),
+            (1.0, 0.842_700_792_949_714_9),
+        ];
+        for (x, expected) in known {
+            assert!((erf(x) - expected).abs() < 1e-15 && (erf(-x) + expected).abs() < 1e-15);
+        }
+        assert!((erf(3.0) - 0.999_977_909_503_001_4).abs() < 1e-15);
+        assert_eq!(erf(7.0), 1.0);
+    }
+
+    #[test]
+    fn softmax_before_opset_13_takes_everything_from_the_axis() {
+        let x = Tensor::floats(&[1, 2, 2], [0.0; 4]);
+        let old = evaluate("Softmax", 11, [x.clone()], |node| node.axis(1)).unwrap();
+        assert_eq!(old[0].data, [0.25; 4]);
+        let new = evaluate("Softmax", 13, &[x], |node| node.axis(1)).unwrap();
+        assert_eq!(new[0].data, [0.5; 4]);
+    }
+
+    #[test]
+    fn clip_takes_bounds_in_both_forms() {
+        let x = Tensor::floats(&[3], [-2.0, 0.5, 9.0]);
+        let old = evaluate("Clip", 6, [x.clone()], |node| {
+            node.attr("min", -1.0).attr("max", 6.0)
+        });
+        assert_eq!(old.unwrap()[0].data, [-1.0, 0.5, 6.0]);
+        let bounds = [-1.0, 6.0].map(|bound| Tensor::floats(&[], [bound]));
+        let [least, greatest] = bounds;
+        let new = evaluate("Clip", 13, &[x, least, greatest], |node| node).unwrap();
+        assert_eq!(new[0].data, [-1.0, 0.5, 6.0]);
+    }
 }

@@ -2,8 +2,8 @@
 
 use super::Round;
 use crate::onnx::proto::{AttributeProto, NodeProto};
-use crate::testing::Tensor;
-use crate::testing::tensor::{DataType, data_type};
+use crate::testing::element::data_type;
+use crate::testing::{DataType, Tensor};
 
 /// Computes a node's outputs from its inputs and attributes.
 pub(super) type Operator = fn(&Call<'_>) -> Result<Vec<Tensor>, String>;

@@ -5,8 +5,7 @@ use super::call::{Call, require, single};
 use super::layout::transposed;
 use super::scope::Scope;
 use crate::onnx::proto::GraphProto;
-use crate::testing::Tensor;
-use crate::testing::tensor::DataType;
+use crate::testing::{DataType, Tensor};
 
 /// Computes a node's outputs, with the scope that its bodies see.
 pub(super) type Control = fn(&Call<'_>, &Scope<'_>) -> Result<Vec<Tensor>, String>;
@@ -110,7 +109,7 @@ fn empty_scan(output: &crate::onnx::proto::ValueInfoProto) -> Option<Tensor> {
         _ => 0,
     });
     let shape = [0].into_iter().chain(extents).collect();
-    let dtype = crate::testing::tensor::data_type(tensor.elem_type?).ok()?;
+    let dtype = crate::testing::element::data_type(tensor.elem_type?).ok()?;
     Some(Tensor {
         dtype,
         shape,
@@ -253,4 +252,64 @@ fn scan_once(
         )?);
     }
     Ok(outputs)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::reference::run_outputs;
+    use crate::testing::{DataType, Tensor, model};
+
+    #[test]
+    fn a_loop_carries_and_scans() {
+        let built = model(|g| {
+            let rounds = g.initializer("rounds", Tensor::scalar(DataType::Int64, 3.0));
+            let x = g.input("x", [2]);
+            let body = g.body(|b| {
+                b.typed_input("round", DataType::Int64, []);
+                b.typed_input("on", DataType::Bool, [])
+                    .identity()
+                    .output("still_on");
+                let sum = b.input("sum", [2]).add(b.capture(&x)).output("next");
+                sum.identity().output("seen")
+            });
+            let outputs = g
+                .op("Loop", &[&rounds, &g.absent(), &x])
+                .attr("body", body)
+                .outputs(2);
+            outputs[0].output("last");
+            outputs[1].output("all")
+        });
+        let found = run_outputs(&built, &[("x", Tensor::floats(&[2], [1.0, -2.0]))]).unwrap();
+        assert_eq!(found[0].data, [4.0, -8.0]);
+        assert_eq!(
+            (&*found[1].shape, found[1].data[..2].to_vec()),
+            (&[3, 2][..], vec![2.0, -4.0])
+        );
+    }
+
+    #[test]
+    fn a_scan_runs_either_way() {
+        let built = |backwards: i64| {
+            model(|g| {
+                let start = g.initializer("start", Tensor::floats(&[], [1.0]));
+                let x = g.input("x", [3]);
+                let body = g.body(|b| {
+                    let product = b.input("state", []).mul(b.input("part", []));
+                    product.op("Neg").output("next").identity().output("seen")
+                });
+                let scan = g.op("Scan", &[&start, &x]).attr("body", body);
+                let scan = scan.attr("num_scan_inputs", 1);
+                scan.attr("scan_input_directions", [backwards]).outputs(2)[1].output("y")
+            })
+        };
+        let run = |backwards| {
+            let x = Tensor::floats(&[3], [2.0, 3.0, 5.0]);
+            run_outputs(&built(backwards), &[("x", x)])
+                .unwrap()
+                .remove(0)
+                .data
+        };
+        assert_eq!(run(0), [-2.0, 6.0, -30.0]);
+        assert_eq!(run(1), [-5.0, 15.0, -30.0]);
+    }
 }

@@ -200,3 +200,79 @@ impl Spread {
         (0..from.len()).map(along).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::evaluate;
+    use super::*;
+
+    fn ones(shape: &[usize]) -> Tensor {
+        Tensor::floats(shape, vec![1.0; count(shape)])
+    }
+
+    #[test]
+    fn same_lower_puts_the_odd_pad_first() {
+        let x = Tensor::floats(&[1, 1, 3], [1.0, 2.0, 3.0]);
+        let w = Tensor::floats(&[1, 1, 2], [10.0, 1.0]);
+        let run = |mode: &str| {
+            evaluate("Conv", 11, &[x.clone(), w.clone()], |node| {
+                node.auto_pad(mode)
+            })
+            .unwrap()
+        };
+        assert_eq!(run("SAME_LOWER")[0].data, [1.0, 12.0, 23.0]);
+        assert_eq!(run("SAME_UPPER")[0].data, [12.0, 23.0, 30.0]);
+        assert_eq!(run("VALID")[0].data, [12.0, 23.0]);
+    }
+
+    #[test]
+    fn groups_see_their_own_channels() {
+        let x = Tensor::floats(&[1, 4, 1], [1.0, 2.0, 3.0, 4.0]);
+        let w = Tensor::floats(&[2, 2, 1], [1.0, 10.0, 1.0, 10.0]);
+        let b = Tensor::floats(&[2], [100.0, 200.0]);
+        let y = evaluate("Conv", 11, &[x, w, b], |node| node.group(2)).unwrap();
+        assert_eq!(y[0].data, [121.0, 243.0]);
+    }
+
+    #[test]
+    fn transposed_groups_write_their_own_outputs() {
+        let x = Tensor::floats(&[1, 2, 1], [1.0, 2.0]);
+        let w = Tensor::floats(&[2, 2, 1], [1.0, 10.0, 100.0, 1000.0]);
+        let y = evaluate("ConvTranspose", 11, &[x, w], |node| node.group(2)).unwrap();
+        assert_eq!(
+            (&*y[0].shape, &*y[0].data),
+            (&[1, 4, 1][..], &[1.0, 10.0, 200.0, 2000.0][..])
+        );
+    }
+
+    #[test]
+    fn an_odd_pad_for_output_shape_is_cut_at_the_beginning() {
+        let inputs = [
+            ones(&[1, 1, 2]),
+            Tensor::floats(&[1, 1, 3], [1.0, 2.0, 3.0]),
+        ];
+        let full = evaluate("ConvTranspose", 11, &inputs, |node| node.strides([2])).unwrap();
+        assert_eq!(full[0].data, [1.0, 2.0, 4.0, 2.0, 3.0]);
+        let wanted = |mode: &str| {
+            let node = |node: crate::testing::Value| {
+                node.strides([2]).attr("output_shape", [4]).auto_pad(mode)
+            };
+            evaluate("ConvTranspose", 11, &inputs, node).unwrap()[0]
+                .data
+                .clone()
+        };
+        assert_eq!(wanted("NOTSET"), [2.0, 4.0, 2.0, 3.0]);
+        assert_eq!(wanted("SAME_UPPER"), [1.0, 2.0, 4.0, 2.0]);
+    }
+
+    #[test]
+    fn a_wrong_weight_is_an_error() {
+        assert!(
+            evaluate("Conv", 11, &[ones(&[1, 3, 4]), ones(&[2, 2, 1])], |node| {
+                node
+            })
+            .is_err()
+        );
+        assert!(evaluate("Conv", 11, &[ones(&[1, 2]), ones(&[2, 2])], |node| node).is_err());
+    }
+}

@@ -5,8 +5,8 @@
 
 use super::axes::{count, offset, positions};
 use super::call::{Call, Operator, require, same_as};
-use crate::testing::Tensor;
-use crate::testing::tensor::{DataType, is_float};
+use crate::testing::element::is_float;
+use crate::testing::{DataType, Tensor};
 
 pub(super) fn operator(op_type: &str) -> Option<Operator> {
     Some(match op_type {
@@ -208,4 +208,52 @@ fn where_(call: &Call<'_>) -> Result<Vec<Tensor>, String> {
 /// Applies a function to each element.
 pub(super) fn map(tensor: &Tensor, f: impl Fn(f64) -> f64) -> Vec<Tensor> {
     vec![same_as(tensor, tensor.data.iter().map(|&x| f(x)).collect())]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::evaluate;
+    use crate::testing::Tensor;
+
+    #[test]
+    fn opset_1_places_the_second_operand_at_an_axis() {
+        let a = Tensor::floats(&[2, 3, 1], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        let b = Tensor::floats(&[3], [10.0, 20.0, 30.0]);
+        let sum = evaluate("Add", 6, &[a.clone(), b.clone()], |node| {
+            node.attr("broadcast", 1).axis(1)
+        });
+        assert_eq!(sum.unwrap()[0].data, [11.0, 22.0, 33.0, 14.0, 25.0, 36.0]);
+        assert!(evaluate("Add", 6, &[a.clone(), b.clone()], |node| node).is_err());
+        let outer = evaluate("Add", 7, &[a, b], |node| node).unwrap();
+        assert_eq!(outer[0].shape, [2, 3, 3]);
+    }
+
+    #[test]
+    fn broadcasting_aligns_the_last_axes() {
+        let a = Tensor::floats(&[2, 1, 2], [1.0, 2.0, 3.0, 4.0]);
+        let b = Tensor::floats(&[3, 1], [10.0, 20.0, 30.0]);
+        let product = evaluate("Mul", 14, &[a, b], |node| node).unwrap();
+        assert_eq!(product[0].shape, [2, 3, 2]);
+        assert_eq!(product[0].data[..6], [10.0, 20.0, 20.0, 40.0, 30.0, 60.0]);
+    }
+
+    #[test]
+    fn integers_divide_towards_zero() {
+        let a = Tensor::ints(&[2], [7, -7]);
+        let b = Tensor::ints(&[], [2]);
+        assert_eq!(
+            evaluate("Div", 14, &[a, b], |node| node).unwrap()[0].data,
+            [3.0, -3.0]
+        );
+    }
+
+    #[test]
+    fn nan_wins_max_and_min() {
+        let a = Tensor::floats(&[2], [f32::NAN, 1.0]);
+        let b = Tensor::floats(&[2], [1.0, f32::NAN]);
+        for op_type in ["Max", "Min"] {
+            let found = evaluate(op_type, 13, &[a.clone(), b.clone()], |node| node).unwrap();
+            assert!(found[0].data.iter().all(|x| x.is_nan()), "{op_type}");
+        }
+    }
 }

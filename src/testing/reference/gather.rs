@@ -2,8 +2,7 @@
 
 use super::axes::{axis, lines, offset, position, positions};
 use super::call::{Call, Operator, require};
-use crate::testing::Tensor;
-use crate::testing::tensor::DataType;
+use crate::testing::{DataType, Tensor};
 
 pub(super) fn operator(op_type: &str) -> Option<Operator> {
     Some(match op_type {

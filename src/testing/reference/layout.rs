@@ -180,3 +180,40 @@ fn space_to_depth(call: &Call<'_>) -> Result<Vec<Tensor>, String> {
         ..moved
     }])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::evaluate;
+    use super::*;
+
+    #[test]
+    fn transposing_moves_axes() {
+        let x = Tensor::ints(&[2, 3], 0..6);
+        let y = evaluate("Transpose", 13, &[x], |node| node.attr("perm", [1, 0])).unwrap();
+        assert_eq!(
+            (&*y[0].shape, &*y[0].data),
+            (&[3, 2][..], &[0.0, 3.0, 1.0, 4.0, 2.0, 5.0][..])
+        );
+    }
+
+    #[test]
+    fn depth_to_space_has_two_channel_orders() {
+        let x = Tensor::ints(&[1, 8, 1, 1], 0..8);
+        let run = |mode: &str| {
+            let node = |node: crate::testing::Value| node.attr("blocksize", 2).attr("mode", mode);
+            evaluate("DepthToSpace", 13, [x.clone()], node).unwrap()[0]
+                .data
+                .clone()
+        };
+        assert_eq!(run("DCR"), [0.0, 2.0, 4.0, 6.0, 1.0, 3.0, 5.0, 7.0]);
+        assert_eq!(run("CRD"), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
+    }
+
+    #[test]
+    fn concat_wants_equal_other_extents() {
+        let (a, b) = (Tensor::ints(&[2, 1], 0..2), Tensor::ints(&[2, 2], 2..6));
+        let y = evaluate("Concat", 13, &[a.clone(), b.clone()], |node| node.axis(1)).unwrap();
+        assert_eq!(y[0].data, [0.0, 2.0, 3.0, 1.0, 4.0, 5.0]);
+        assert!(evaluate("Concat", 13, &[a, b], |node| node.axis(0)).is_err());
+    }
+}

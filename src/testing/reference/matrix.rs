@@ -106,3 +106,47 @@ fn gemm(call: &Call<'_>) -> Result<Vec<Tensor>, String> {
         data,
     }])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::evaluate;
+    use crate::testing::Tensor;
+
+    #[test]
+    fn vectors_gain_and_lose_their_axis() {
+        let matrix = Tensor::floats(&[2, 2], [1.0, 2.0, 3.0, 4.0]);
+        let vector = Tensor::floats(&[2], [1.0, 10.0]);
+        let run = |a: &Tensor, b: &Tensor| {
+            evaluate("MatMul", 13, &[a.clone(), b.clone()], |node| node)
+                .unwrap()
+                .remove(0)
+        };
+        assert_eq!(run(&vector, &matrix).data, [31.0, 42.0]);
+        assert_eq!(run(&matrix, &vector).data, [21.0, 43.0]);
+        assert_eq!(
+            (run(&vector, &vector).shape, run(&vector, &vector).data),
+            (vec![], vec![101.0])
+        );
+        let batch = Tensor::floats(&[3, 1, 2], [1.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
+        assert_eq!(run(&batch, &matrix).shape, [3, 1, 2]);
+        assert_eq!(run(&batch, &matrix).data, [1.0, 2.0, 3.0, 4.0, 4.0, 6.0]);
+    }
+
+    #[test]
+    fn gemm_scales_both_terms() {
+        let a = Tensor::floats(&[2, 1], [1.0, 2.0]);
+        let b = Tensor::floats(&[3, 2], [1.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
+        let c = Tensor::floats(&[1, 1], [1.0]);
+        let node = |node: crate::testing::Value| {
+            node.attr("transA", 1)
+                .attr("transB", 1)
+                .attr("alpha", 2.0)
+                .attr("beta", 0.5)
+        };
+        let y = evaluate("Gemm", 13, &[a, b, c], node).unwrap();
+        assert_eq!(
+            (&*y[0].shape, &*y[0].data),
+            (&[1, 3][..], &[2.5, 4.5, 6.5][..])
+        );
+    }
+}

@@ -10,6 +10,7 @@
 
 mod activation;
 mod axes;
+mod batch_normalization;
 mod call;
 mod control;
 mod convolution;
@@ -106,8 +107,9 @@ pub fn run_outputs(model: &ModelProto, inputs: &[(&str, Tensor)]) -> Result<Vec<
 
 /// The operator of that name, if it is served.
 fn operator(op_type: &str) -> Option<call::Operator> {
-    let tables: [fn(&str) -> Option<call::Operator>; 15] = [
+    let tables: [fn(&str) -> Option<call::Operator>; 16] = [
         activation::operator,
+        batch_normalization::operator,
         convolution::operator,
         elementwise::operator,
         gather::operator,
@@ -124,4 +126,93 @@ fn operator(op_type: &str) -> Option<call::Operator> {
         slice::operator,
     ];
     tables.iter().find_map(|table| table(op_type))
+}
+
+/// The outputs of one node of that opset on these inputs; `settings` adds attributes and outputs.
+#[cfg(test)]
+fn evaluate(
+    op_type: &str,
+    opset: i64,
+    inputs: impl AsRef<[Tensor]>,
+    settings: impl FnOnce(crate::testing::Value) -> crate::testing::Value,
+) -> Result<Vec<Tensor>, String> {
+    let inputs = inputs.as_ref();
+    let name = |number: usize| format!("i{number}");
+    let model = crate::testing::model(|g| {
+        g.opset(opset);
+        let input = |(number, tensor): (usize, &Tensor)| {
+            g.typed_input(&name(number), tensor.dtype, &tensor.shape)
+        };
+        let values: Vec<_> = inputs.iter().enumerate().map(input).collect();
+        let values: Vec<_> = values.iter().collect();
+        settings(g.op(op_type, &values).name("node"))
+    });
+    let names: Vec<String> = (0..inputs.len()).map(name).collect();
+    let pairs = names.iter().zip(inputs);
+    let pairs: Vec<(&str, Tensor)> = pairs
+        .map(|(name, tensor)| (name.as_str(), tensor.clone()))
+        .collect();
+    let values = run(&model, &pairs)?;
+    let named = model.graph.iter().flat_map(|graph| &graph.node[0].output);
+    Ok(named.map(|output| values[output].clone()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{DataType, Tensor, model};
+
+    #[test]
+    fn storage_rounding_happens_after_each_node() {
+        let built = model(|g| {
+            g.dtype(DataType::Float16);
+            g.input("x", [1]).op("Sqrt").op("Exp").output("y")
+        });
+        let x = [("x", Tensor::new(DataType::Float16, &[1], vec![2.0]))];
+        let exact = run(&built, &x).unwrap();
+        assert_eq!(exact["y"].data, [2f64.sqrt().exp()]);
+        let rounded = run_with(&built, &x, Round::Storage).unwrap();
+        assert_eq!(rounded["sqrt_0.out"].data, [1.4140625]);
+        assert_eq!(rounded["y"].data, [4.11328125]);
+    }
+
+    #[test]
+    fn an_error_names_the_node() {
+        let built = model(|g| {
+            g.input("x", [1, 2, 2, 2])
+                .conv(3)
+                .kernel([3, 3])
+                .name("stem")
+                .output("y")
+        });
+        let x = Tensor::floats(&[1, 2, 2, 2], vec![0.0; 8]);
+        let error = run(&built, &[("x", x)]).unwrap_err();
+        assert_eq!(
+            error,
+            "node `stem` (Conv): the window is wider than the input on axis 0"
+        );
+        assert!(run(&built, &[]).unwrap_err().contains("`x` is not given"));
+    }
+
+    #[test]
+    fn a_foreign_domain_is_no_standard_operator() {
+        let built = model(|g| g.input("x", [1]).relu().domain("org.custom").output("y"));
+        let error = run(&built, &[("x", Tensor::floats(&[1], [1.0]))]).unwrap_err();
+        assert!(error.contains("domain org.custom is not served"), "{error}");
+        let alias = model(|g| g.input("x", [1]).relu().domain("ai.onnx").output("y"));
+        let values = run(&alias, &[("x", Tensor::floats(&[1], [-1.0]))]).unwrap();
+        assert_eq!(values["y"].data, [0.0]);
+    }
+
+    #[test]
+    fn an_input_overrides_an_initializer() {
+        let built = model(|g| {
+            let c = g.initializer("c", Tensor::floats(&[1], [2.0]));
+            g.input("x", [1]).mul(c).output("y")
+        });
+        let x = || ("x", Tensor::floats(&[1], [3.0]));
+        assert_eq!(run(&built, &[x()]).unwrap()["y"].data, [6.0]);
+        let c = ("c", Tensor::floats(&[1], [5.0]));
+        assert_eq!(run(&built, &[x(), c]).unwrap()["y"].data, [15.0]);
+    }
 }

@@ -7,7 +7,6 @@ use crate::testing::Tensor;
 
 pub(super) fn operator(op_type: &str) -> Option<Operator> {
     Some(match op_type {
-        "BatchNormalization" => batch_normalization,
         "InstanceNormalization" => instance_normalization,
         "GroupNormalization" => group_normalization,
         "LayerNormalization" => layer_normalization,
@@ -17,90 +16,6 @@ pub(super) fn operator(op_type: &str) -> Option<Operator> {
         "LRN" => local_response_normalization,
         _ => return None,
     })
-}
-
-/// Y = scale·(X − mean)/√(var + epsilon) + B, per channel.
-///
-/// Training takes mean and var from X: asked for by `is_test=0` up to opset 6, by a named
-/// statistics output from 7 to 13, by `training_mode` from 14.
-/// `spatial=0` (up to opset 8) has parameters for each activation.
-/// A value of rank 1 has one channel (opset 9).
-fn batch_normalization(call: &Call<'_>) -> Result<Vec<Tensor>, String> {
-    let x = call.input(0)?;
-    let spatial = call.opset >= 9 || call.flag("spatial", true);
-    let (groups, extents) = statistics_groups(&x.shape, spatial);
-    let parameter = |index: usize| {
-        let tensor = call.input(index)?;
-        require(tensor.data.len() == extents, || {
-            format!(
-                "input {index} of shape {:?} for {:?}",
-                tensor.shape, x.shape
-            )
-        })?;
-        Ok::<_, String>(tensor)
-    };
-    let (scale, bias) = (parameter(1)?, parameter(2)?);
-    let (input_mean, input_var) = (parameter(3)?, parameter(4)?);
-    let (mut mean, mut var) = (input_mean.data.clone(), input_var.data.clone());
-    let training = match call.opset {
-        ..7 => !call.flag("is_test", false),
-        7..14 => (1..5).any(|index| call.wants_output(index)),
-        14.. => call.flag("training_mode", false),
-    };
-    if training {
-        (mean, var) = statistics(x, &groups, extents);
-    }
-    let epsilon = call.float("epsilon", 1e-5);
-    let normalize = |(&element, &group): (&f64, &usize)| {
-        (element - mean[group]) / (var[group] + epsilon).sqrt() * scale.data[group]
-            + bias.data[group]
-    };
-    let y = same_as(x, x.data.iter().zip(&groups).map(normalize).collect());
-    let mut outputs = vec![y];
-    if training {
-        let momentum = call.float("momentum", 0.9);
-        let running = |old: &Tensor, new: &[f64]| {
-            let mix = |(old, new): (&f64, &f64)| old * momentum + new * (1.0 - momentum);
-            same_as(old, old.data.iter().zip(new).map(mix).collect())
-        };
-        outputs.push(running(input_mean, &mean));
-        outputs.push(running(input_var, &var));
-        if call.opset < 14 {
-            outputs.push(same_as(input_mean, mean));
-            outputs.push(same_as(input_var, var));
-        }
-    }
-    Ok(outputs)
-}
-
-/// For each element the number of the group whose statistics it shares, and how many there are.
-fn statistics_groups(shape: &[usize], spatial: bool) -> (Vec<usize>, usize) {
-    if shape.len() < 2 {
-        return (vec![0; count(shape)], 1);
-    }
-    let kept = if spatial { &shape[1..2] } else { &shape[1..] };
-    let group = |position: Vec<usize>| offset(kept, &position[1..=kept.len()]);
-    (positions(shape).map(group).collect(), count(kept))
-}
-
-/// Mean and population variance of each group.
-fn statistics(x: &Tensor, groups: &[usize], extents: usize) -> (Vec<f64>, Vec<f64>) {
-    let mean_of = |values: &mut dyn Iterator<Item = (f64, usize)>| {
-        let (mut sums, mut counts) = (vec![0.0; extents], vec![0.0; extents]);
-        for (value, group) in values {
-            sums[group] += value;
-            counts[group] += 1.0;
-        }
-        sums.iter()
-            .zip(counts)
-            .map(|(sum, count)| sum / count)
-            .collect::<Vec<f64>>()
-    };
-    let elements = || x.data.iter().zip(groups);
-    let mean = mean_of(&mut elements().map(|(&element, &group)| (element, group)));
-    let square = |(&element, &group): (&f64, &usize)| ((element - mean[group]).powi(2), group);
-    let var = mean_of(&mut elements().map(square));
-    (mean, var)
 }
 
 /// Each line of elements minus its mean, over √(variance + epsilon).
@@ -302,4 +217,24 @@ fn local_response_normalization(call: &Call<'_>) -> Result<Vec<Tensor>, String> 
         x,
         x.data.iter().enumerate().map(normalized).collect(),
     )])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::evaluate;
+    use super::*;
+
+    #[test]
+    fn group_parameters_are_per_group_and_then_per_channel() {
+        let x = Tensor::floats(&[1, 4, 1], [-1.0, 1.0, -1.0, 1.0]);
+        let run = |opset: i64, count: usize| {
+            let scale = Tensor::floats(&[count], (1..=count).map(|x| x as f32));
+            let bias = Tensor::floats(&[count], vec![0.0; count]);
+            let node = |node: crate::testing::Value| node.attr("num_groups", 2).epsilon(0.0);
+            evaluate("GroupNormalization", opset, &[x.clone(), scale, bias], node)
+        };
+        assert_eq!(run(18, 2).unwrap()[0].data, [-1.0, 1.0, -2.0, 2.0]);
+        assert_eq!(run(21, 4).unwrap()[0].data, [-1.0, 2.0, -3.0, 4.0]);
+        assert!(run(18, 4).is_err() && run(21, 2).is_err());
+    }
 }

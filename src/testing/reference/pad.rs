@@ -73,3 +73,34 @@ fn source(mode: &str, at: i64, extent: i64) -> Result<Option<usize>, String> {
     };
     Ok(Some(found as usize))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::evaluate;
+    use crate::testing::Tensor;
+
+    #[test]
+    fn every_mode_copies_what_it_says() {
+        let run = |mode: &str, pads: [i64; 2]| {
+            let inputs = [
+                Tensor::floats(&[3], [1.0, 2.0, 3.0]),
+                Tensor::ints(&[2], pads),
+            ];
+            evaluate("Pad", 19, &inputs, |node| node.attr("mode", mode)).unwrap()[0]
+                .data
+                .clone()
+        };
+        assert_eq!(run("constant", [1, 1]), [0.0, 1.0, 2.0, 3.0, 0.0]);
+        assert_eq!(run("reflect", [2, 1]), [3.0, 2.0, 1.0, 2.0, 3.0, 2.0]);
+        assert_eq!(run("edge", [2, 1]), [1.0, 1.0, 1.0, 2.0, 3.0, 3.0]);
+        assert_eq!(run("wrap", [2, 1]), [2.0, 3.0, 1.0, 2.0, 3.0, 1.0]);
+        assert_eq!(run("constant", [-1, 1]), [2.0, 3.0, 0.0]);
+    }
+
+    #[test]
+    fn attributes_give_pads_and_value_before_opset_11() {
+        let node = |node: crate::testing::Value| node.pads([1, 0]).attr("value", 7.0);
+        let y = evaluate("Pad", 2, &[Tensor::floats(&[1], [1.0])], node).unwrap();
+        assert_eq!(y[0].data, [7.0, 1.0]);
+    }
+}

@@ -3,8 +3,8 @@
 use super::axes::{count, extents, offset, positions};
 use super::call::{Call, Operator, require};
 use super::window::{Tap, Window};
-use crate::testing::Tensor;
-use crate::testing::tensor::{DataType, is_float};
+use crate::testing::element::is_float;
+use crate::testing::{DataType, Tensor};
 
 pub(super) fn operator(op_type: &str) -> Option<Operator> {
     Some(match op_type {
@@ -169,4 +169,72 @@ fn global(call: &Call<'_>, f: impl Fn(&[f64]) -> f64) -> Result<Vec<Tensor>, Str
         shape,
         data,
     }])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::evaluate;
+    use super::*;
+
+    fn x() -> Tensor {
+        Tensor::floats(&[1, 1, 4], [1.0, 2.0, 3.0, 4.0])
+    }
+
+    #[test]
+    fn an_average_counts_padding_only_if_asked_to() {
+        let run = |all: i64| {
+            let node = |node: crate::testing::Value| {
+                node.kernel([3]).pads([1, 1]).attr("count_include_pad", all)
+            };
+            evaluate("AveragePool", 11, &[x()], node).unwrap()[0]
+                .data
+                .clone()
+        };
+        assert_eq!(run(0), [1.5, 2.0, 3.0, 3.5]);
+        assert_eq!(run(1), [1.0, 2.0, 3.0, 7.0 / 3.0]);
+    }
+
+    #[test]
+    fn ceil_mode_never_counts_what_lies_beyond_the_padding() {
+        let node = |node: crate::testing::Value| {
+            node.kernel([3])
+                .strides([2])
+                .attr("ceil_mode", 1)
+                .attr("count_include_pad", 1)
+        };
+        let y = evaluate("AveragePool", 11, &[x()], node).unwrap();
+        assert_eq!(y[0].data, [2.0, 3.5]);
+    }
+
+    #[test]
+    fn a_window_in_the_end_padding_is_dropped_since_opset_22() {
+        let node = |node: crate::testing::Value| {
+            node.kernel([1])
+                .strides([3])
+                .pads([0, 3])
+                .attr("ceil_mode", 1)
+        };
+        let old = evaluate("MaxPool", 12, &[x()], node).unwrap();
+        assert_eq!(old[0].data, [1.0, 4.0, f64::NEG_INFINITY]);
+        let new = evaluate("MaxPool", 22, &[x()], node).unwrap();
+        assert_eq!(new[0].data, [1.0, 4.0]);
+    }
+
+    #[test]
+    fn indices_count_over_the_whole_value() {
+        let x = Tensor::floats(&[1, 2, 2, 2], [4.0, 3.0, 2.0, 1.0, 1.0, 5.0, 3.0, 4.0]);
+        let run = |order: i64| {
+            let node = |node: crate::testing::Value| {
+                node.kernel([2, 2])
+                    .attr("storage_order", order)
+                    .outputs(2)
+                    .remove(0)
+            };
+            evaluate("MaxPool", 12, [x.clone()], node).unwrap()[1]
+                .data
+                .clone()
+        };
+        assert_eq!(run(0), [0.0, 5.0]);
+        assert_eq!(run(1), [0.0, 6.0]);
+    }
 }

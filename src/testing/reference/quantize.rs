@@ -3,8 +3,8 @@
 use super::Round;
 use super::axes::{axis, extent, offset, positions};
 use super::call::{Call, Operator, require, single};
-use crate::testing::Tensor;
-use crate::testing::tensor::{DataType, is_float, round_to};
+use crate::testing::element::{is_float, round_to};
+use crate::testing::{DataType, Tensor};
 
 pub(super) fn operator(op_type: &str) -> Option<Operator> {
     match op_type {
@@ -99,5 +99,40 @@ fn range(dtype: DataType) -> Result<(f64, f64), String> {
             "quantizing to {} is not served",
             other.as_str_name()
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::evaluate;
+    use super::*;
+
+    #[test]
+    fn quantizing_rounds_to_even_and_saturates() {
+        let x = Tensor::floats(&[4], [0.5, 1.5, -300.0, 300.0]);
+        let scale = Tensor::floats(&[], [1.0]);
+        let zero = Tensor::new(DataType::Int8, &[], vec![1.0]);
+        let y = evaluate(
+            "QuantizeLinear",
+            13,
+            &[x, scale.clone(), zero.clone()],
+            |node| node,
+        )
+        .unwrap();
+        assert_eq!(
+            (y[0].dtype, &*y[0].data),
+            (DataType::Int8, &[1.0, 3.0, -128.0, 127.0][..])
+        );
+        let back = evaluate(
+            "DequantizeLinear",
+            13,
+            &[y[0].clone(), scale, zero],
+            |node| node,
+        )
+        .unwrap();
+        assert_eq!(
+            (back[0].dtype, &*back[0].data),
+            (DataType::Float, &[0.0, 2.0, -129.0, 126.0][..])
+        );
     }
 }

@@ -7,7 +7,7 @@
 //! out.
 
 use super::activation::sigmoid;
-use super::axes::extent;
+use super::axes::{count, extent};
 use super::call::{Call, Operator, require};
 use super::layout::transposed;
 use crate::testing::Tensor;
@@ -44,38 +44,31 @@ fn recurrent(call: &Call<'_>) -> Result<Vec<Tensor>, String> {
     let [length, batch, inputs] = x.shape[..] else {
         return Err(format!("X {:?}", x.shape));
     };
-    let hidden = call.input(2)?.shape.last().copied().unwrap_or(0);
-    let stated = extent(call.int("hidden_size", hidden as i64))?;
-    require(stated == hidden, || {
-        format!("hidden_size {stated}, R {:?}", call.input(2))
-    })?;
+    let hidden = hidden_size(call)?;
     let directions = directions(call)?;
-    let lengths = match call.optional(4) {
-        Some(lengths) => super::axes::extents(&lengths.to_ints())?,
-        None => vec![length; batch],
-    };
-    require(
-        lengths.len() == batch && lengths.iter().all(|&own| own <= length),
-        || format!("sequence_lens {lengths:?} for X {:?}", x.shape),
-    )?;
+    let lengths = lengths(call, length, batch)?;
+    let states = vec![directions.len(), batch, hidden];
     let initial = |index: usize| match call.optional(index) {
         Some(state) => layout(state),
-        None => Ok(Tensor::doubles(
-            &[directions.len(), batch, hidden],
-            vec![0.0; directions.len() * batch * hidden],
-        )),
+        None => Ok(Tensor {
+            dtype: x.dtype,
+            shape: states.clone(),
+            data: vec![0.0; count(&states)],
+        }),
     };
     let (mut h, mut c) = (initial(5)?, initial(6)?);
-    require(
-        h.shape == [directions.len(), batch, hidden] && h.shape == c.shape,
-        || format!("initial states {:?} and {:?}", h.shape, c.shape),
-    )?;
+    require(h.shape == states && c.shape == states, || {
+        format!("initial states {:?} and {:?}", h.shape, c.shape)
+    })?;
     let mut y = vec![0.0; length * directions.len() * batch * hidden];
     for (direction, &backwards) in directions.iter().enumerate() {
         let cell = Cell::new(call, direction, directions.len(), inputs, hidden)?;
         for (entry, &own_length) in lengths.iter().enumerate() {
-            let state =
-                (direction * batch + entry) * hidden..(direction * batch + entry + 1) * hidden;
+            let first = (direction * batch + entry) * hidden;
+            let (h, c) = (
+                &mut h.data[first..first + hidden],
+                &mut c.data[first..first + hidden],
+            );
             for step in 0..own_length {
                 let time = if backwards {
                     own_length - 1 - step
@@ -83,13 +76,9 @@ fn recurrent(call: &Call<'_>) -> Result<Vec<Tensor>, String> {
                     step
                 };
                 let at = (time * batch + entry) * inputs;
-                cell.step(
-                    &x.data[at..at + inputs],
-                    &mut h.data[state.clone()],
-                    &mut c.data[state.clone()],
-                );
+                cell.step(&x.data[at..at + inputs], h, c);
                 let to = ((time * directions.len() + direction) * batch + entry) * hidden;
-                y[to..to + hidden].copy_from_slice(&h.data[state.clone()]);
+                y[to..to + hidden].copy_from_slice(h);
             }
         }
     }
@@ -103,11 +92,30 @@ fn recurrent(call: &Call<'_>) -> Result<Vec<Tensor>, String> {
     } else {
         y
     };
-    let of_type = |tensor: Tensor| Tensor {
-        dtype: x.dtype,
-        ..tensor
+    Ok(vec![y, layout(&h)?, layout(&c)?])
+}
+
+fn hidden_size(call: &Call<'_>) -> Result<usize, String> {
+    let r = call.input(2)?;
+    let hidden = r.shape.last().copied().unwrap_or(0);
+    let stated = extent(call.int("hidden_size", hidden as i64))?;
+    require(stated == hidden, || {
+        format!("hidden_size {stated}, R {:?}", r.shape)
+    })?;
+    Ok(hidden)
+}
+
+/// How many steps each entry of the batch has.
+fn lengths(call: &Call<'_>, length: usize, batch: usize) -> Result<Vec<usize>, String> {
+    let Some(stated) = call.optional(4) else {
+        return Ok(vec![length; batch]);
     };
-    Ok(vec![y, of_type(layout(&h)?), of_type(layout(&c)?)])
+    let lengths = super::axes::extents(&stated.to_ints())?;
+    let fit = lengths.len() == batch && lengths.iter().all(|&own| own <= length);
+    require(fit, || {
+        format!("sequence_lens {lengths:?} for {batch} of {length} steps")
+    })?;
+    Ok(lengths)
 }
 
 /// For each direction whether it runs backwards.
@@ -314,4 +322,77 @@ fn activation(
         }
         _ => return Err(format!("activation `{name}` is not served")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::evaluate;
+    use super::*;
+    use crate::testing::Value;
+
+    const STEPS: [f32; 3] = [0.5, -1.0, 2.0];
+
+    fn parameters(gates: usize) -> [Tensor; 3] {
+        let w: Vec<f32> = (0..gates).map(|gate| 0.3 + 0.2 * gate as f32).collect();
+        let r: Vec<f32> = (0..gates).map(|gate| 0.1 - 0.3 * gate as f32).collect();
+        [
+            Tensor::floats(&[3, 1, 1], STEPS),
+            Tensor::floats(&[1, gates, 1], w),
+            Tensor::floats(&[1, gates, 1], r),
+        ]
+    }
+
+    fn close(found: &[f64], expected: &[f64]) -> bool {
+        found.len() == expected.len()
+            && found
+                .iter()
+                .zip(expected)
+                .all(|(a, b)| (a - b).abs() < 1e-12)
+    }
+
+    #[test]
+    fn an_rnn_is_its_recurrence_in_both_directions() {
+        let run = |direction: &str| {
+            evaluate("RNN", 14, parameters(1), |node: Value| {
+                node.attr("direction", direction)
+            })
+        };
+        let [_, w, r] = parameters(1).map(|tensor| tensor.data[0]);
+        let step = |h: f64, x: f32| (w * f64::from(x) + r * h).tanh();
+        let forward: Vec<f64> = (1..=3)
+            .map(|n| STEPS[..n].iter().fold(0.0, |h, &x| step(h, x)))
+            .collect();
+        assert!(close(&run("forward").unwrap()[0].data, &forward));
+        let reverse: Vec<f64> = (0..3)
+            .map(|n| STEPS[n..].iter().rev().fold(0.0, |h, &x| step(h, x)))
+            .collect();
+        assert!(close(&run("reverse").unwrap()[0].data, &reverse));
+    }
+
+    #[test]
+    fn lstm_gates_stand_in_the_order_i_o_f_c() {
+        let [_, w, r] = parameters(4).map(|tensor| tensor.data);
+        let (mut h, mut c) = (0.0, 0.0);
+        for x in STEPS {
+            let sum = |gate: usize| w[gate] * f64::from(x) + r[gate] * h;
+            let (i, o, f) = (sigmoid(sum(0)), sigmoid(sum(1)), sigmoid(sum(2)));
+            c = f * c + i * sum(3).tanh();
+            h = o * c.tanh();
+        }
+        let found = evaluate("LSTM", 14, parameters(4), |node| node.outputs(3).remove(0)).unwrap();
+        assert!(close(&found[1].data, &[h]) && close(&found[2].data, &[c]));
+    }
+
+    #[test]
+    fn gru_gates_stand_in_the_order_z_r_h() {
+        let [_, w, r] = parameters(3).map(|tensor| tensor.data);
+        let mut h = 0.0;
+        for x in STEPS {
+            let x = f64::from(x);
+            let (z, reset) = (sigmoid(w[0] * x + r[0] * h), sigmoid(w[1] * x + r[1] * h));
+            h = (1.0 - z) * (w[2] * x + r[2] * reset * h).tanh() + z * h;
+        }
+        let found = evaluate("GRU", 14, parameters(3), |node| node.outputs(2).remove(0)).unwrap();
+        assert!(close(&found[1].data, &[h]));
+    }
 }

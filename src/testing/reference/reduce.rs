@@ -6,8 +6,8 @@
 use super::axes::{axes, count, offset, positions};
 use super::call::{Call, Operator, same_as};
 use super::pool::maximum;
-use crate::testing::Tensor;
-use crate::testing::tensor::{DataType, is_float, round_to};
+use crate::testing::element::{is_float, round_to};
+use crate::testing::{DataType, Tensor};
 
 pub(super) fn operator(op_type: &str) -> Option<Operator> {
     Some(match op_type {
@@ -83,5 +83,32 @@ fn bounded(dtype: DataType, x: f64) -> f64 {
         DataType::Bool => f64::from(u8::from(x > 0.0)),
         dtype if is_float(dtype) => x,
         dtype => round_to(dtype, x),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::evaluate;
+    use crate::testing::Tensor;
+
+    #[test]
+    fn axes_come_as_attribute_or_input() {
+        let x = Tensor::floats(&[2, 3], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        let old = evaluate("ReduceMean", 13, [x.clone()], |node| {
+            node.attr("axes", [-1]).attr("keepdims", 0)
+        });
+        assert_eq!(old.unwrap()[0].data, [2.0, 5.0]);
+        let axes = Tensor::ints(&[1], [0]);
+        let new = evaluate("ReduceMean", 18, &[x.clone(), axes], |node| node).unwrap();
+        assert_eq!(
+            (&*new[0].shape, &*new[0].data),
+            (&[1, 3][..], &[2.5, 3.5, 4.5][..])
+        );
+        let all = evaluate("ReduceSum", 13, [x.clone()], |node| node).unwrap();
+        assert_eq!((&*all[0].shape, &*all[0].data), (&[1, 1][..], &[21.0][..]));
+        let none = evaluate("ReduceSum", 13, [x.clone()], |node| {
+            node.attr("noop_with_empty_axes", 1)
+        });
+        assert_eq!(none.unwrap()[0], x);
     }
 }

@@ -312,3 +312,78 @@ fn interpolate(x: &Tensor, axes: &[Axis], settings: &Settings) -> Result<Vec<Ten
         data,
     }])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::evaluate;
+    use super::*;
+
+    fn x() -> Tensor {
+        Tensor::floats(&[1, 1, 2], [0.0, 4.0])
+    }
+
+    fn doubled(mode: &str, coordinates: &str) -> Vec<f64> {
+        let node = |node: crate::testing::Value| {
+            node.attr("mode", mode)
+                .attr("coordinate_transformation_mode", coordinates)
+        };
+        let scales = Tensor::floats(&[3], [1.0, 1.0, 2.0]);
+        let inputs = [x(), Tensor::floats(&[0], []), scales];
+        evaluate("Resize", 13, &inputs, node).unwrap()[0]
+            .data
+            .clone()
+    }
+
+    #[test]
+    fn coordinates_follow_their_mode() {
+        assert_eq!(doubled("linear", "half_pixel"), [0.0, 1.0, 3.0, 4.0]);
+        assert_eq!(doubled("linear", "asymmetric"), [0.0, 2.0, 4.0, 4.0]);
+        let corners = [0.0, 4.0 / 3.0, 8.0 / 3.0, 4.0];
+        for (found, expected) in doubled("linear", "align_corners").into_iter().zip(corners) {
+            assert!((found - expected).abs() < 1e-12);
+        }
+        assert_eq!(doubled("nearest", "half_pixel"), [0.0, 0.0, 4.0, 4.0]);
+    }
+
+    #[test]
+    fn interpolation_weights_sum_to_one() {
+        for mode in ["nearest", "linear", "cubic"] {
+            let node = |node: crate::testing::Value| node.attr("mode", mode).attr("antialias", 1);
+            let ones = Tensor::floats(&[1, 1, 7], [1.0; 7]);
+            let sizes = Tensor::ints(&[3], [1, 1, 3]);
+            let absent = Tensor::floats(&[0], []);
+            let inputs = [ones, absent.clone(), absent, sizes];
+            let y = evaluate("Resize", 18, &inputs, node).unwrap();
+            assert!(
+                y[0].data.iter().all(|y| (y - 1.0).abs() < 1e-12),
+                "{mode}: {:?}",
+                y[0]
+            );
+        }
+    }
+
+    #[test]
+    fn upsample_repeats_or_interpolates() {
+        let run = |opset: i64, mode: &str| {
+            let node = |node: crate::testing::Value| {
+                let node = node.attr("mode", mode);
+                if opset < 9 {
+                    node.attr("scales", [1.0, 1.0, 2.0])
+                } else {
+                    node
+                }
+            };
+            let scales = Tensor::floats(&[3], [1.0, 1.0, 2.0]);
+            let inputs = if opset < 9 {
+                vec![x()]
+            } else {
+                vec![x(), scales]
+            };
+            evaluate("Upsample", opset, &inputs, node).unwrap()[0]
+                .data
+                .clone()
+        };
+        assert_eq!(run(7, "nearest"), [0.0, 0.0, 4.0, 4.0]);
+        assert_eq!(run(9, "linear"), [0.0, 2.0, 4.0, 4.0]);
+    }
+}

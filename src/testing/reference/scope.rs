@@ -8,7 +8,7 @@ use crate::onnx::proto::{
     AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
 };
 use crate::testing::Tensor;
-use crate::testing::tensor::is_float;
+use crate::testing::element::is_float;
 
 /// What all scopes of a model share, or all scopes of a function's body.
 pub(super) struct Context<'a> {

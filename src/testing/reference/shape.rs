@@ -3,8 +3,8 @@
 use super::axes::{axes, count, cut, extents};
 use super::call::{Call, Operator, require, single};
 use super::elementwise::{broadcast_shape, stretch};
-use crate::testing::Tensor;
-use crate::testing::tensor::{DataType, data_type, is_float, round_to};
+use crate::testing::element::{data_type, is_float, round_to};
+use crate::testing::{DataType, Tensor};
 
 pub(super) fn operator(op_type: &str) -> Option<Operator> {
     Some(match op_type {
@@ -193,4 +193,42 @@ fn expand(call: &Call<'_>) -> Result<Vec<Tensor>, String> {
     let x = call.input(0)?;
     let wanted = extents(&call.input(1)?.to_ints())?;
     Ok(vec![stretch(x, &broadcast_shape(&[&x.shape, &wanted])?)?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::evaluate;
+    use crate::testing::Tensor;
+
+    fn shaped(shape: &[usize]) -> Tensor {
+        Tensor::floats(shape, vec![1.0; shape.iter().product()])
+    }
+
+    #[test]
+    fn reshape_copies_at_zero_and_fills_at_minus_one() {
+        let wanted = |shape: &[i64]| {
+            let shape = Tensor::ints(&[shape.len()], shape.iter().copied());
+            let y = evaluate("Reshape", 14, &[shaped(&[2, 3, 4]), shape], |node| node)?;
+            Ok::<_, String>(y[0].shape.clone())
+        };
+        assert_eq!(wanted(&[0, -1]), Ok(vec![2, 12]));
+        assert_eq!(wanted(&[-1, 0, 2]), Ok(vec![4, 3, 2]));
+        assert!(wanted(&[-1, -1]).is_err() && wanted(&[5, -1]).is_err());
+        assert!(wanted(&[2, 3, 4, 0]).is_err());
+    }
+
+    #[test]
+    fn flatten_cuts_anywhere() {
+        for (axis, expected) in [(0, [1, 24]), (1, [2, 12]), (3, [24, 1]), (-1, [6, 4])] {
+            let y = evaluate("Flatten", 13, &[shaped(&[2, 3, 4])], |node| node.axis(axis)).unwrap();
+            assert_eq!(y[0].shape, expected);
+        }
+    }
+
+    #[test]
+    fn shape_takes_a_range_of_axes() {
+        let node = |node: crate::testing::Value| node.attr("start", -2).attr("end", 9);
+        let y = evaluate("Shape", 15, &[shaped(&[2, 3, 4])], node).unwrap();
+        assert_eq!(y[0].data, [3.0, 4.0]);
+    }
 }

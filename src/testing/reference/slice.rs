@@ -120,3 +120,35 @@ fn split(call: &Call<'_>) -> Result<Vec<Tensor>, String> {
     }
     Ok(parts)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::evaluate;
+    use super::*;
+
+    #[test]
+    fn slices_clamp_and_run_backwards() {
+        let run = |bounds: [i64; 3]| {
+            let [start, end, step] = bounds.map(|bound| Tensor::ints(&[1], [bound]));
+            let x = Tensor::floats(&[4], [0.0, 1.0, 2.0, 3.0]);
+            let axes = Tensor::ints(&[1], [0]);
+            evaluate("Slice", 13, &[x, start, end, axes, step], |node| node).unwrap()[0]
+                .data
+                .clone()
+        };
+        assert_eq!(run([1, i64::MAX, 1]), [1.0, 2.0, 3.0]);
+        assert_eq!(run([-3, -1, 1]), [1.0, 2.0]);
+        assert_eq!(run([-1, i64::MIN, -2]), [3.0, 1.0]);
+        assert_eq!(run([2, 1, 1]), [0.0; 0]);
+    }
+
+    #[test]
+    fn split_may_leave_a_smaller_last_part_since_opset_18() {
+        let x = Tensor::floats(&[5], [0.0, 1.0, 2.0, 3.0, 4.0]);
+        let node = |node: crate::testing::Value| node.attr("num_outputs", 2).outputs(2).remove(0);
+        let parts = evaluate("Split", 18, [x.clone()], node).unwrap();
+        assert_eq!((parts[0].data.len(), &*parts[1].data), (3, &[3.0, 4.0][..]));
+        let two = |node: crate::testing::Value| node.outputs(2).remove(0);
+        assert!(evaluate("Split", 11, &[x], two).is_err());
+    }
+}

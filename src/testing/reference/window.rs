@@ -67,12 +67,15 @@ impl Window {
         window.settle(
             &call.string("auto_pad", "NOTSET")?,
             call.flag("ceil_mode", false),
+            call.opset >= 22,
         )?;
         Ok(window)
     }
 
     /// Settles pads and output extents.
-    fn settle(&mut self, auto_pad: &str, ceil: bool) -> Result<(), String> {
+    ///
+    /// Since opset 22 a window that would start in the padding at the end does not count.
+    fn settle(&mut self, auto_pad: &str, ceil: bool, clipped: bool) -> Result<(), String> {
         let mut output = Vec::new();
         for axis in 0..self.input.len() {
             let input = self.input[axis] as i64;
@@ -94,12 +97,13 @@ impl Window {
             require(room >= 0, || {
                 format!("the window is wider than the input on axis {axis}")
             })?;
+            let ceil = ceil && auto_pad == "NOTSET";
             let mut steps = if ceil {
                 divided_up(room, stride)
             } else {
                 room / stride
             };
-            if ceil && steps * stride >= input + self.begins[axis] {
+            if ceil && clipped && steps * stride >= input + self.begins[axis] {
                 steps -= 1;
             }
             output.push(steps + 1);

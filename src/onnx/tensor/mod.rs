@@ -5,14 +5,18 @@
 //! varints and unpacked fields are decoded on the way.
 //! It leaves out strings, and arithmetic on types narrower than a byte.
 
+mod stream;
+mod transformed;
+
 use super::elements::{self, TypedField, byte_count, type_name, typed_field};
 use super::error::ReadError;
 use super::files::FileId;
-use super::index::wire_error;
 use super::load::Model;
 use super::model::{SparseView, TensorData, TensorView};
 use super::proto;
-use super::wire::{Position, Reader, Span, Value};
+use super::wire::{Position, Span, Value};
+pub(crate) use stream::ElementStream;
+pub(crate) use transformed::TransformedStream;
 
 const CHUNK: usize = 64 << 10;
 
@@ -42,6 +46,16 @@ pub(crate) enum Elements {
 }
 
 impl Elements {
+    /// Bytes that belong together: an element, or an entry of a typed field.
+    fn width(&self, data_type: i32) -> usize {
+        match self {
+            Elements::Decoded(_, field, _) => field.width,
+            Elements::Dense(..) => {
+                elements::bits(data_type).map_or(1, |bits| (bits as usize / 8).max(1))
+            }
+        }
+    }
+
     /// Bytes in dense form.
     pub(crate) fn len(&self) -> u64 {
         match self {
@@ -205,31 +219,13 @@ impl Model {
         Err(self.bad_tensor(tensor, problem))
     }
 
-    /// Dense bytes of a tensor as a stream.
-    pub(crate) fn element_stream<'a>(&'a self, elements: &Elements) -> ElementStream<'a> {
-        let source = match *elements {
-            Elements::Dense(file, span) => Source::Dense { file, span },
-            Elements::Decoded(body, field, length) => Source::Decoded {
-                reader: Box::new(self.reader()),
-                body: Position::at_start_of(body),
-                run: None,
-                field,
-                left: length,
-            },
-        };
-        ElementStream {
-            model: self,
-            source,
-        }
-    }
-
     fn for_each_chunk(
         &self,
         tensor: &TensorView,
         mut each: impl FnMut(&[u8]),
     ) -> Result<(), ReadError> {
         let elements = self.elements(tensor)?;
-        let mut stream = self.element_stream(&elements);
+        let mut stream = ElementStream::new(self, &elements);
         let mut buffer = vec![0; CHUNK.min(usize::try_from(elements.len()).unwrap_or(CHUNK))];
         loop {
             let count = stream.read(&mut buffer)?;
@@ -260,7 +256,7 @@ impl Model {
         field: TypedField,
         needed: u64,
     ) -> Result<(Elements, u64), ReadError> {
-        let wire = |error| wire_error(self.files.name(), error);
+        let wire = |error| self.wire_error(error);
         let (mut reader, mut position) = (self.reader(), Position::at_start_of(body));
         let (mut entries, mut runs) = (0u64, Vec::new());
         while let Some(found) = reader.next_field(&mut position).map_err(wire)? {
@@ -292,7 +288,7 @@ impl Model {
     }
 
     fn string_data(&self, tensor: &TensorView) -> Result<Vec<Vec<u8>>, ReadError> {
-        let wire = |error| wire_error(self.files.name(), error);
+        let wire = |error| self.wire_error(error);
         let (mut reader, mut position) = (self.reader(), Position::at_start_of(tensor.at.body));
         let mut strings = Vec::new();
         while let Some(found) = reader.next_field(&mut position).map_err(wire)? {
@@ -319,105 +315,4 @@ fn flat_index(dims: &[usize], axes: &[i64]) -> Option<usize> {
             let axis = usize::try_from(axis).ok().filter(|&axis| axis < extent)?;
             flat.checked_mul(extent)?.checked_add(axis)
         })
-}
-
-/// Reads a tensor's dense bytes from front to back.
-#[derive(Debug)]
-pub(crate) struct ElementStream<'a> {
-    model: &'a Model,
-    source: Source<'a>,
-}
-
-#[derive(Debug)]
-enum Source<'a> {
-    Dense {
-        file: FileId,
-        span: Span,
-    },
-    Decoded {
-        reader: Box<Reader<'a>>,
-        body: Position,
-        run: Option<Position>,
-        field: TypedField,
-        left: u64,
-    },
-}
-
-impl ElementStream<'_> {
-    /// Fills as much of the buffer as there are bytes left, and says how many; whole elements if the buffer holds such.
-    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ReadError> {
-        match &mut self.source {
-            Source::Dense { file, span } => {
-                let count =
-                    usize::try_from(span.len()).map_or(buffer.len(), |left| left.min(buffer.len()));
-                self.model.files.read(
-                    *file,
-                    span.start,
-                    buffer.get_mut(..count).unwrap_or_default(),
-                )?;
-                span.start += count as u64;
-                Ok(count)
-            }
-            Source::Decoded {
-                reader,
-                body,
-                run,
-                field,
-                left,
-            } => {
-                let whole = buffer.chunks_exact_mut(field.width);
-                let mut count = 0;
-                for slot in whole.take(
-                    usize::try_from(*left)
-                        .unwrap_or(usize::MAX)
-                        .div_ceil(field.width),
-                ) {
-                    let entry = next_entry(reader, body, run, *field);
-                    let Some(bits) =
-                        entry.map_err(|error| wire_error(self.model.files.name(), error))?
-                    else {
-                        break;
-                    };
-                    slot.copy_from_slice(bits.to_le_bytes().get(..field.width).unwrap_or_default());
-                    count += field.width;
-                }
-                *left -= count as u64;
-                Ok(count)
-            }
-        }
-    }
-}
-
-/// The next entry of a typed field, packed or not, as the low bits of a u64.
-fn next_entry(
-    reader: &mut Reader<'_>,
-    body: &mut Position,
-    run: &mut Option<Position>,
-    field: TypedField,
-) -> Result<Option<u64>, super::wire::WireError> {
-    loop {
-        if let Some(inside) = run {
-            let entry = match (field.fixed, field.width) {
-                (false, _) => reader.next_varint(inside)?,
-                (true, 4) => reader
-                    .next_fixed(inside)?
-                    .map(|bytes| u32::from_le_bytes(bytes).into()),
-                (true, _) => reader.next_fixed(inside)?.map(u64::from_le_bytes),
-            };
-            if entry.is_some() {
-                return Ok(entry);
-            }
-            *run = None;
-        }
-        match reader.next_field(body)? {
-            None => return Ok(None),
-            Some(found) if found.number != field.number => {}
-            Some(found) => match found.value {
-                Value::Bytes(packed) => *run = Some(Position::at_start_of(packed)),
-                Value::Varint(bits) | Value::Fixed64(bits) => return Ok(Some(bits)),
-                Value::Fixed32(bits) => return Ok(Some(bits.into())),
-                Value::Group(_) => {}
-            },
-        }
-    }
 }

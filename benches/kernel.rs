@@ -1,0 +1,156 @@
+//! The kernel's speed beside that of a plain copy of the same bytes, measured in turns.
+//!
+//! `cargo bench --bench kernel [-- FILTER]` prints GB/s, counting what an ideal kernel must move:
+//! one read and one write in inference mode, two reads and one write in training mode.
+//! The last column is the share of the bandwidth that the copy reached in the same turns.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use bnfold::batch_norm::{Attributes, BatchNorm, Element, Normalizer, Parameters};
+use half::{bf16, f16};
+use ndarray::{Array, ArrayD, ArrayViewD, ArrayViewMutD, IxDyn};
+use rayon::prelude::*;
+
+const SHAPES: [&[usize]; 5] = [
+    &[1, 64, 112, 112],
+    &[32, 256, 56, 56],
+    &[8, 2048, 7, 7],
+    &[4096, 512],
+    &[2, 64, 16, 56, 56],
+];
+
+/// Turns of each contender; the fastest counts.
+const TURNS: usize = 15;
+
+fn main() {
+    let filter = std::env::args()
+        .skip(1)
+        .find(|word| !word.starts_with('-'))
+        .unwrap_or_default();
+    let all = std::thread::available_parallelism().map_or(1, usize::from);
+    println!(
+        "{:20} {:5} {:7} {:26} {:>8} {:>8} {:>6}",
+        "shape", "dtype", "threads", "kernel", "GB/s", "copy", "share"
+    );
+    for threads in [1, all] {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .expect("threads");
+        pool.install(|| {
+            for shape in SHAPES {
+                bench::<f32>(shape, "f32", &filter);
+                bench::<f16>(shape, "f16", &filter);
+                bench::<bf16>(shape, "bf16", &filter);
+            }
+        });
+    }
+}
+
+/// One way to normalise, and how often it must move the value through memory.
+struct Contender<'a, T> {
+    name: &'static str,
+    passes: f64,
+    run: Box<dyn Fn(ArrayViewD<'_, T>, ArrayViewMutD<'_, T>) + 'a>,
+}
+
+fn bench<T: Element>(shape: &[usize], dtype: &str, filter: &str) {
+    if !format!("{shape:?} {dtype}").contains(filter) {
+        return;
+    }
+    let channels = shape[1];
+    let x: ArrayD<T> = Array::from_shape_fn(IxDyn(shape), {
+        let mut state = 1u64;
+        move |_| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            T::from_f64((state >> 40) as f64 / f64::from(1 << 24) - 0.5)
+        }
+    });
+    let ones = vec![1.0f64; channels];
+    let parameters = Parameters::new(&ones, &ones, &ones, &ones).expect("equal lengths");
+    let attributes = Attributes {
+        training_mode: Some(1),
+        ..Attributes::default()
+    };
+    let node = BatchNorm::new(15, &attributes, 3).expect("valid attributes");
+    let normalizer = Normalizer::new(&parameters, 1e-5, true);
+    let contenders = [
+        Contender {
+            name: "inference",
+            passes: 2.0,
+            run: Box::new(|x, y| normalizer.apply_into(x, y).expect("shapes fit")),
+        },
+        Contender {
+            name: "inference in place",
+            passes: 2.0,
+            run: Box::new(|_, y| normalizer.apply_in_place(y).expect("shapes fit")),
+        },
+        Contender {
+            name: "training",
+            passes: 3.0,
+            run: Box::new(|x, y| {
+                node.train_into(x, &parameters, y).expect("shapes fit");
+            }),
+        },
+        Contender {
+            name: "training in place",
+            passes: 3.0,
+            run: Box::new(|_, y| {
+                node.train_in_place(y, &parameters).expect("shapes fit");
+            }),
+        },
+    ];
+    for contender in contenders {
+        compare(&x, dtype, &contender);
+    }
+}
+
+fn compare<T: Element>(x: &ArrayD<T>, dtype: &str, contender: &Contender<'_, T>) {
+    let mut y = x.clone();
+    let bytes = (x.len() * size_of::<T>()) as f64;
+    let repeats = (1e8 / bytes).ceil() as usize;
+    let mut fastest = [Duration::MAX; 2];
+    for _ in 0..TURNS {
+        let copy = time(repeats, || {
+            copy(
+                x.as_slice().expect("contiguous"),
+                y.as_slice_mut().expect("contiguous"),
+            );
+            black_box(&mut y);
+        });
+        let kernel = time(repeats, || {
+            (contender.run)(x.view(), y.view_mut());
+            black_box(&mut y);
+        });
+        fastest = [fastest[0].min(copy), fastest[1].min(kernel)];
+    }
+    let [copy, kernel] = fastest.map(|time| time.as_secs_f64() / repeats as f64);
+    let rate = contender.passes * bytes / kernel / 1e9;
+    let copy_rate = 2.0 * bytes / copy / 1e9;
+    println!(
+        "{:20} {dtype:5} {:7} {:26} {rate:8.1} {copy_rate:8.1} {:5.0}%",
+        format!("{:?}", x.shape()).replace(' ', ""),
+        rayon::current_num_threads(),
+        contender.name,
+        100.0 * rate / copy_rate,
+    );
+}
+
+fn time(repeats: usize, mut work: impl FnMut()) -> Duration {
+    let start = Instant::now();
+    for _ in 0..repeats {
+        work();
+    }
+    start.elapsed()
+}
+
+fn copy<T: Element>(from: &[T], to: &mut [T]) {
+    if rayon::current_num_threads() == 1 {
+        return to.copy_from_slice(from);
+    }
+    let pieces = to.par_chunks_mut(1 << 16).zip(from.par_chunks(1 << 16));
+    pieces.for_each(|(to, from)| to.copy_from_slice(from));
+}

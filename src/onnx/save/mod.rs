@@ -1,0 +1,297 @@
+//! Writing a model, with its data file where it has one: both whole under their names, or nothing.
+//!
+//! Everything is written under temporary names beside the target and renamed at the end, data before model,
+//! so that a new model never stands with old data; what replaces a file is synced first.
+//! A model over 2,147,483,647 bytes is no protobuf reader's, so its long initializers go to a data file.
+//! Without edits the model's own bytes come out, and copies of its data files where the target is elsewhere.
+//! Pipes, devices and writers are written directly, after a pass that finds what a type could not hold.
+
+mod output;
+mod pump;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::edit::Edits;
+use super::error::{Flaw, WriteError};
+use super::files::FileId;
+use super::load::Model;
+use super::model::TensorData;
+use super::render::DataFile;
+use super::rope::Rope;
+use super::wire::Span;
+use output::{Destination, Output};
+
+/// The longest file that protobuf readers accept.
+pub const LONGEST_MODEL: u64 = i32::MAX as u64;
+
+/// Which tensors are written to a data file beside the model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExternalPolicy {
+    /// Those that were external; if the model would be too long for protobuf readers, all long initializers.
+    #[default]
+    Auto,
+    /// All initializers that reach the size threshold, and those that were external.
+    Always,
+    /// None.
+    Never,
+}
+
+/// How a model is written.
+#[derive(Clone, Debug)]
+pub struct SaveOptions {
+    /// Which tensors go to a data file.
+    pub external_data: ExternalPolicy,
+    /// Inline initializers of fewer bytes stay in the model.
+    pub size_threshold: u64,
+    /// Allow the target to be the model itself.
+    pub in_place: bool,
+    /// The longest model file to write; a longer one gets a data file.
+    pub longest_model: u64,
+}
+
+impl Default for SaveOptions {
+    fn default() -> SaveOptions {
+        SaveOptions {
+            external_data: ExternalPolicy::Auto,
+            size_threshold: 1024,
+            in_place: false,
+            longest_model: LONGEST_MODEL,
+        }
+    }
+}
+
+/// What was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Saved {
+    /// Bytes of the model.
+    pub model_bytes: u64,
+    /// The data files and their bytes.
+    pub data: Vec<(PathBuf, u64)>,
+}
+
+/// What is to be written.
+struct Plan {
+    model: Rope,
+    /// Data files, by their path below the target's directory.
+    data: Vec<(PathBuf, Rope)>,
+}
+
+impl Edits<'_> {
+    /// Writes the edited model to a file.
+    ///
+    /// # Errors
+    /// If edits contradict each other, a tensor cannot hold its new values, a file cannot be read or written
+    /// or has changed meanwhile, or the target is the model itself and may not be; all targets then are what they were.
+    pub fn save(&self, target: &Path, options: &SaveOptions) -> Result<Saved, WriteError> {
+        match output::destination(target)? {
+            Destination::File(target) => self.save_to_file(&target, options),
+            Destination::Stream(mut file) => self
+                .save_to(&mut file, options)
+                .map_err(|error| error.at(target)),
+        }
+    }
+
+    /// Writes the edited model to a writer, which has no place for a data file.
+    ///
+    /// # Errors
+    /// As [`Edits::save`]; what the writer has taken by then is its own affair.
+    pub fn save_to(
+        &self,
+        writer: &mut dyn Write,
+        options: &SaveOptions,
+    ) -> Result<Saved, WriteError> {
+        let file = Path::new("the output");
+        let model = match self.is_empty() && !self.model.has_external_data() {
+            true => whole(self.model),
+            false => self.to_rope()?,
+        };
+        check_length(file, &model, options)?;
+        let flaws = model.flaws(self.model)?;
+        if !flaws.is_empty() {
+            return Err(WriteError::Unrepresentable {
+                file: file.to_owned(),
+                flaws,
+            });
+        }
+        pump::pump(self.model, &model, writer, file)?;
+        writer.flush().map_err(|source| io_error(file, source))?;
+        self.model.check_unchanged()?;
+        Ok(Saved {
+            model_bytes: model.len(),
+            data: Vec::new(),
+        })
+    }
+
+    fn save_to_file(&self, target: &Path, options: &SaveOptions) -> Result<Saved, WriteError> {
+        output::check_target(self.model, target, options.in_place)?;
+        let plan = self.plan(target, options)?;
+        let mut outputs = Vec::new();
+        let mut flaws = Vec::new();
+        for (path, rope) in plan.data {
+            let path = output::data_path(self.model, target, &path, options.in_place)?;
+            outputs.push((self.write(path, &rope, &mut flaws)?, rope.len()));
+        }
+        let model = self.write(target.to_owned(), &plan.model, &mut flaws)?;
+        if !flaws.is_empty() {
+            return Err(WriteError::Unrepresentable {
+                file: target.to_owned(),
+                flaws,
+            });
+        }
+        self.model.check_unchanged()?;
+        let data = outputs
+            .iter()
+            .map(|(output, length)| (output.target().to_owned(), *length))
+            .collect();
+        output::publish(
+            outputs
+                .into_iter()
+                .map(|(output, _)| output)
+                .chain([model])
+                .collect(),
+        )?;
+        Ok(Saved {
+            model_bytes: plan.model.len(),
+            data,
+        })
+    }
+
+    fn write(
+        &self,
+        path: PathBuf,
+        rope: &Rope,
+        flaws: &mut Vec<Flaw>,
+    ) -> Result<Output, WriteError> {
+        let mut output = Output::create(path, self.model.files.path())?;
+        let (file, name) = output.parts();
+        flaws.extend(pump::pump(self.model, rope, file, name)?);
+        Ok(output)
+    }
+
+    fn plan(&self, target: &Path, options: &SaveOptions) -> Result<Plan, WriteError> {
+        let verbatim = match options.external_data {
+            ExternalPolicy::Auto => true,
+            ExternalPolicy::Always => false,
+            ExternalPolicy::Never => !self.model.has_external_data(),
+        } && self.model.len() <= options.longest_model;
+        if self.is_empty() && verbatim {
+            return Ok(Plan {
+                model: whole(self.model),
+                data: copies(self.model, target),
+            });
+        }
+        let always =
+            (options.external_data == ExternalPolicy::Always).then_some(options.size_threshold);
+        let plan = match options.external_data {
+            ExternalPolicy::Never => Plan {
+                model: self.to_rope()?,
+                data: Vec::new(),
+            },
+            ExternalPolicy::Auto if !self.model.has_external_data() => Plan {
+                model: self.to_rope()?,
+                data: Vec::new(),
+            },
+            _ => self.with_data_file(target, always)?,
+        };
+        if plan.model.len() > options.longest_model && options.external_data == ExternalPolicy::Auto
+        {
+            let plan = self.with_data_file(target, Some(options.size_threshold))?;
+            check_length(target, &plan.model, options)?;
+            return Ok(plan);
+        }
+        check_length(target, &plan.model, options)?;
+        Ok(plan)
+    }
+
+    fn with_data_file(&self, target: &Path, threshold: Option<u64>) -> Result<Plan, WriteError> {
+        let location = output::data_name(target)?;
+        let mut data = DataFile {
+            location: location.clone(),
+            rope: Rope::default(),
+            threshold,
+        };
+        let model = self.render(Some(&mut data))?;
+        let data = if data.rope.is_empty() {
+            Vec::new()
+        } else {
+            vec![(PathBuf::from(location), data.rope)]
+        };
+        Ok(Plan { model, data })
+    }
+}
+
+/// The model's own file.
+fn whole(model: &Model) -> Rope {
+    Rope::copy(FileId::MODEL, Span::new(0, model.len()))
+}
+
+/// The model's data files under their own names, unless the target is beside them.
+fn copies(model: &Model, target: &Path) -> Vec<(PathBuf, Rope)> {
+    let canonical = |path: &Path| super::external::directory_of(path).canonicalize().ok();
+    if model.path().and_then(canonical) == canonical(target) {
+        return Vec::new();
+    }
+    let mut found: Vec<(PathBuf, Rope)> = Vec::new();
+    for tensor in &model.external {
+        let TensorData::External(data) = &tensor.data else {
+            continue;
+        };
+        let path = Path::new(&data.location).components().as_path().to_owned();
+        if let Some(file) = model.files.at(&data.location)
+            && found.iter().all(|(known, _)| *known != path)
+        {
+            found.push((path, Rope::copy(file, Span::new(0, model.files.size(file)))));
+        }
+    }
+    found
+}
+
+fn check_length(target: &Path, rope: &Rope, options: &SaveOptions) -> Result<(), WriteError> {
+    if rope.len() <= options.longest_model {
+        return Ok(());
+    }
+    let reason = format!(
+        "it would have {} bytes, more than the {} that protobuf readers accept; write it to a file and allow external data",
+        rope.len(),
+        options.longest_model
+    );
+    Err(WriteError::Refused {
+        file: target.to_owned(),
+        reason,
+    })
+}
+
+/// The error of a write that the system refused, with what to do about it.
+pub(crate) fn io_error(file: &Path, source: io::Error) -> WriteError {
+    let advice = match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "free some space, or choose another place"
+        }
+        io::ErrorKind::FileTooLarge => "choose a place that takes files of this size",
+        io::ErrorKind::NotFound => "create the directory first",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "choose a place that you may write to"
+        }
+        io::ErrorKind::BrokenPipe => "the reader of the output has gone",
+        _ => "choose another place",
+    };
+    WriteError::Io {
+        file: file.to_owned(),
+        source,
+        advice,
+    }
+}
+
+impl WriteError {
+    /// The same error with the name of the target in it.
+    fn at(mut self, target: &Path) -> WriteError {
+        if let WriteError::Io { file, .. }
+        | WriteError::Refused { file, .. }
+        | WriteError::Unrepresentable { file, .. } = &mut self
+        {
+            *file = target.to_owned();
+        }
+        self
+    }
+}
