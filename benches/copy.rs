@@ -99,6 +99,8 @@ fn compare(name: &str, layers: &Layers, directory: &Path, command: &str) -> Outc
                 .arg(&folded),
         )?;
         fs::remove_file(&folded)?;
+        // What replaces a file is synced first, and `cp` does not sync.
+        drop(fs::remove_file(directory.join("folded.onnx.data")));
         // The first round warms the cache.
         if round > 0 {
             copies.push(copy);
@@ -106,7 +108,6 @@ fn compare(name: &str, layers: &Layers, directory: &Path, command: &str) -> Outc
             peak = peak.max(output.trim().parse::<u64>()?);
         }
     }
-    drop(fs::remove_file(directory.join("folded.onnx.data")));
     fs::remove_file(&input)?;
     copies.sort();
     folds.sort();

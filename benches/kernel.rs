@@ -4,6 +4,12 @@
 //! one read and one write in inference mode, two reads and one write in training mode.
 //! The last column is the share of the bandwidth that the copy reached in the same turns.
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+#![expect(
+    clippy::type_complexity,
+    reason = "a kernel under test is a closure over views"
+)]
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -12,15 +18,19 @@ use half::{bf16, f16};
 use ndarray::{Array, ArrayD, ArrayViewD, ArrayViewMutD, IxDyn};
 use rayon::prelude::*;
 
-const SHAPES: [&[usize]; 5] = [
+const SHAPES: [&[usize]; 7] = [
     &[1, 64, 112, 112],
     &[32, 256, 56, 56],
     &[8, 2048, 7, 7],
     &[4096, 512],
     &[2, 64, 16, 56, 56],
+    &[100_000, 3],
+    &[64, 512, 4, 4],
 ];
 
-/// Turns of each contender; the fastest counts.
+/// How long the turns of one comparison go on, and how many there are at least.
+/// Turns are short and the fastest counts, so other work on the machine hardly shows.
+const TIME: Duration = Duration::from_millis(400);
 const TURNS: usize = 15;
 
 fn main() {
@@ -111,9 +121,12 @@ fn bench<T: Element>(shape: &[usize], dtype: &str, filter: &str) {
 fn compare<T: Element>(x: &ArrayD<T>, dtype: &str, contender: &Contender<'_, T>) {
     let mut y = x.clone();
     let bytes = (x.len() * size_of::<T>()) as f64;
-    let repeats = (1e8 / bytes).ceil() as usize;
+    let repeats = (1e7 / bytes).ceil() as usize;
+    let start = Instant::now();
+    let mut turns = 0;
     let mut fastest = [Duration::MAX; 2];
-    for _ in 0..TURNS {
+    while turns < TURNS || start.elapsed() < TIME {
+        turns += 1;
         let copy = time(repeats, || {
             copy(
                 x.as_slice().expect("contiguous"),

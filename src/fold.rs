@@ -1,13 +1,11 @@
 //! Fold: index, plan and apply, again without a fold whose new weights turn out not to fit their type.
 
-use std::collections::BTreeMap;
-
 use crate::apply::{Applied, ApplyError, apply};
 use crate::graph::{Graph, GraphError, NodeId, Reading};
 use crate::onnx::Flaw;
 use crate::onnx::model::Model;
 use crate::plan::{Fold, Plan, PlanError, PlanOptions};
-use crate::rules::{Code, Refusal, refuse};
+use crate::rules::{Code, refuse};
 
 /// A model's graph, its plan and the edits that carry it out.
 #[derive(Debug)]
@@ -77,19 +75,61 @@ fn fold_graph<'m>(graph: Graph<'m>, mut options: PlanOptions) -> Result<Folded<'
     loop {
         let plan = Plan::new(&graph, &options)?;
         match apply(&graph, &plan) {
-            Ok(applied) => {
-                return Ok(Folded {
-                    graph,
-                    plan,
-                    applied,
-                });
-            }
+            Ok(applied) => match too_large(&graph, &applied, &options)? {
+                None => {
+                    return Ok(Folded {
+                        graph,
+                        plan,
+                        applied,
+                    });
+                }
+                Some((nodes, detail)) => {
+                    // Without a fold to leave out, the growth has another cause.
+                    let Some(seed) = last_fold_into(&plan, &nodes) else {
+                        return Ok(Folded {
+                            graph,
+                            plan,
+                            applied,
+                        });
+                    };
+                    let reason = refuse(&graph, seed, Code::Growth, detail);
+                    options.excluded.insert(seed, reason);
+                }
+            },
             Err(ApplyError::Flaw { flaw, nodes }) => {
-                exclude(&graph, &plan, &mut options, &flaw, nodes)?
+                exclude(&graph, &plan, &mut options, &flaw, nodes)?;
             }
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// The nodes of the largest copy, if copies make the model grow beyond what is allowed.
+fn too_large(
+    graph: &Graph<'_>,
+    applied: &Applied<'_>,
+    options: &PlanOptions,
+) -> Result<Option<(Vec<NodeId>, String)>, FoldError> {
+    let (Some(limit), Some(copy)) = (
+        options.max_growth,
+        applied.clones.iter().max_by_key(|copy| copy.bytes),
+    ) else {
+        return Ok(None);
+    };
+    let length = applied.edits.to_rope().map_err(ApplyError::Edit)?.len();
+    let growth = length.saturating_sub(graph.model.len());
+    let detail = format!(
+        "a copy of {} bytes would make the model grow by {growth}, more than {limit}",
+        copy.bytes
+    );
+    Ok((growth > limit).then(|| (copy.nodes.clone(), detail)))
+}
+
+fn last_fold_into(plan: &Plan, nodes: &[NodeId]) -> Option<NodeId> {
+    let touches = |fold: &Fold| fold.sites.iter().any(|site| nodes.contains(&site.node));
+    let folds = plan.folds();
+    let last = folds.iter().rev().find(|(_, fold)| touches(fold));
+    last.map(|(entry, _)| entry.node)
 }
 
 /// The last fold into the blamed nodes stays out.
@@ -100,17 +140,14 @@ fn exclude(
     flaw: &Flaw,
     nodes: Vec<NodeId>,
 ) -> Result<(), FoldError> {
-    let touches = |fold: &Fold| fold.sites.iter().any(|site| nodes.contains(&site.node));
-    let folds = plan.folds();
-    let Some((entry, _)) = folds.iter().rev().find(|(_, fold)| touches(fold)) else {
+    let Some(seed) = last_fold_into(plan, &nodes) else {
         return Err(ApplyError::Flaw {
             flaw: flaw.clone(),
             nodes,
         }
         .into());
     };
-    let reason: Refusal = refuse(graph, entry.node, Code::NotRepresentable, flaw.to_string());
-    let excluded: &mut BTreeMap<NodeId, Refusal> = &mut options.excluded;
-    excluded.insert(entry.node, reason);
+    let reason = refuse(graph, seed, Code::NotRepresentable, flaw.to_string());
+    options.excluded.insert(seed, reason);
     Ok(())
 }

@@ -1,4 +1,35 @@
 //! bnfold folds BatchNormalization out of ONNX models and proves that the result computes the same.
+//!
+//! # The way of a model
+//!
+//! ```text
+//! bytes ─read→ Model ─index→ Graph ─plan→ Plan ─apply→ Edits ─verify→ Verification ─report→ text
+//!                                                        └──────────── save ───────────→ bytes′
+//! ```
+//!
+//! Each stage is a function from one value to the next; nothing is changed on the way.
+//!
+//! | room | what it is for |
+//! |---|---|
+//! | [`onnx`] | bytes ↔ [`onnx::Model`]: views of a file, edits of it, safe reading and writing |
+//! | [`graph`] | who produces and consumes each value, in every scope; shapes; constants |
+//! | [`affine`] | scale and shift that broadcast against a value |
+//! | [`rules`] | the algebra: operators that absorb an affine, operators that carry it, and every refusal |
+//! | [`plan`] | what becomes of each BatchNormalization, as data |
+//! | [`apply`] | a plan as edits of the file |
+//! | [`fold`] | the stages up to here, and again without what does not fit its type |
+//! | [`batch_norm`] | the kernel, inference and training mode |
+//! | [`engine`] | runs a model node by node, in its own types or in float64 |
+//! | [`verify`] | two models on samples: equivalent, different, or unknown |
+//! | [`report`] | what happened, for people and for machines |
+//!
+//! # What holds everywhere
+//!
+//! - `plan` reads and never writes; `apply` is the only room that changes a model; `verify` trusts neither.
+//! - Only `onnx` knows protobuf, only `engine` knows tract; neither prints, and no library room ends the process.
+//! - A refusal to fold is data; an error is typed and says what to do next; anything else is a bug.
+//! - Arithmetic on weights is float64, rounded once; what a fold does not touch stays byte-identical.
+//! - The same bytes and options give the same bytes, on every machine.
 
 pub mod affine;
 pub mod apply;

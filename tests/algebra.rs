@@ -2,6 +2,8 @@
 //!
 //! Models are f64, so that a wrong fold cannot hide behind rounding; the reference executor knows nothing of folds.
 
+use bnfold::onnx::proto::ModelProto;
+use bnfold::plan::PlanOptions;
 use bnfold::testing::{DataType, Tensor, model};
 
 mod support;
@@ -345,19 +347,15 @@ fn recurrent_layers_absorb_on_input() {
                         "GRU" => 3,
                         _ => 1,
                     };
-                    let w = g.weight("w", [directions, gates * 4, 2]);
+                    let w = g.weight("w", [directions, gates * 4, 3]);
                     let r = g.weight("r", [directions, gates * 4, 4]);
                     let b = g.weight("b", [directions, 2 * gates * 4]);
-                    // The channel axis of the BN is the batch axis of the layer unless it is transposed.
-                    let x = x.transpose([0, 2, 1]).transpose([0, 2, 1]);
+                    // A BN's channels are along axis 1, a layer's features along axis 2.
                     let x = x.transpose([0, 2, 1]);
-                    let w = if bias { w } else { w };
-                    let w3 = g.weight("w3", [directions, gates * 4, 3]);
-                    let _ = w;
                     let inputs = if bias {
-                        vec![&x, &w3, &r, &b]
+                        vec![&x, &w, &r, &b]
                     } else {
-                        vec![&x, &w3, &r]
+                        vec![&x, &w, &r]
                     };
                     g.op(op, &inputs)
                         .name("rnn_0")
@@ -845,7 +843,7 @@ fn a_difference_takes_the_branch_away() {
     let m = model(|g| {
         let x = g.dtype(DataType::Double).input("x", [1, 4, 6, 6]).relu();
         let a = x.conv(4).kernel([3, 3]).pads([1, 1, 1, 1]);
-        a.sub(&x.batch_norm()).relu().output("y")
+        a.sub(x.batch_norm()).relu().output("y")
     });
     check(&m, "bn_0 -> conv_0 tap, conv_0 output through sub_0");
 }
@@ -1043,4 +1041,164 @@ fn shared_weights_are_cloned_unless_all_want_the_same() {
         .filter(|tensor| tensor.dims.len() == 4)
         .count();
     assert_eq!(weights, 3);
+}
+
+fn with(change: impl FnOnce(&mut PlanOptions)) -> PlanOptions {
+    let mut options = PlanOptions::default();
+    change(&mut options);
+    options
+}
+
+fn check_options(m: &ModelProto, options: &PlanOptions, plan: &str) -> ModelProto {
+    let (text, rewritten) = support::folded_with(m, options);
+    assert_eq!(text, plan);
+    let inputs = support::inputs(m);
+    let inputs: Vec<(&str, Tensor)> = inputs
+        .iter()
+        .map(|(name, tensor)| (name.as_str(), tensor.clone()))
+        .collect();
+    support::same(m, &rewritten, &inputs);
+    rewritten
+}
+
+#[test]
+fn a_reduction_leaves_one_add_where_the_shift_cannot_move() {
+    let m = model(|g| {
+        let x = g
+            .dtype(DataType::Double)
+            .input("x", [1, 4, 6, 6])
+            .sigmoid()
+            .batch_norm();
+        x.relu()
+            .conv(5)
+            .kernel([3, 3])
+            .pads([1, 1, 1, 1])
+            .output("y")
+    });
+    refused(
+        &m,
+        "bn_0 stays: upstream nonlinear, downstream shift-blocked, sideways no-sibling",
+    );
+    let folded = check_options(
+        &m,
+        &with(|options| options.reduce = true),
+        "bn_0 -> conv_0 input, bn_0 add through relu_0",
+    );
+    assert_eq!(
+        (
+            support::count(&folded, "Add"),
+            support::count(&folded, "BatchNormalization")
+        ),
+        (1, 0)
+    );
+}
+
+#[test]
+fn other_linear_readers_compensate_when_asked_to() {
+    let m = model(|g| {
+        let x = g.dtype(DataType::Double).input("x", [1, 4, 6, 6]).conv(5);
+        x.conv(3).kernel([1, 1]).output("z");
+        x.batch_norm().relu().output("y")
+    });
+    refused(
+        &m,
+        "bn_0 stays: upstream other-reader, downstream shift-blocked, sideways no-sibling",
+    );
+    let folded = check_options(
+        &m,
+        &with(|options| options.compensate = true),
+        "bn_0 -> conv_0 output, conv_1 input",
+    );
+    assert_eq!(support::count(&folded, "BatchNormalization"), 0);
+}
+
+#[test]
+fn padded_or_nonlinear_readers_do_not_compensate() {
+    for padded in [false, true] {
+        let m = model(|g| {
+            let x = g.dtype(DataType::Double).input("x", [1, 4, 6, 6]).conv(5);
+            match padded {
+                true => x.conv(3).kernel([3, 3]).pads([1, 1, 1, 1]).output("z"),
+                false => x.max_pool([2, 2]).output("z"),
+            };
+            x.batch_norm().relu().output("y")
+        });
+        let (text, rewritten) =
+            support::folded_with(&m, &with(|options| options.compensate = true));
+        assert_eq!(
+            support::count(&rewritten, "BatchNormalization"),
+            1,
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn branches_of_one_value_merge_when_asked_to() {
+    for group in [1, 2] {
+        let m = model(|g| {
+            let x = g.dtype(DataType::Double).input("x", [1, 4, 6, 6]).relu();
+            let a = x
+                .conv(4)
+                .group(group)
+                .kernel([3, 3])
+                .pads([1, 1, 1, 1])
+                .batch_norm()
+                .negative_scales();
+            let b = x.conv(4).group(group).kernel([1, 1]).bias().batch_norm();
+            a.add(&b).sub(x.batch_norm()).relu().output("y")
+        });
+        let folded = check_options(
+            &m,
+            &with(|options| options.merge_branches = true),
+            "\
+bn_0 -> conv_0 output
+bn_1 -> conv_1 output
+bn_2 -> conv_1 tap, conv_1 output through sub_0
+conv_1 -> conv_0 kernel through add_0",
+        );
+        let left: Vec<usize> = ["Conv", "Add", "Sub"]
+            .iter()
+            .map(|op| support::count(&folded, op))
+            .collect();
+        assert_eq!(left, [1, 0, 0]);
+    }
+}
+
+#[test]
+fn convolutions_of_another_geometry_do_not_merge() {
+    let m = model(|g| {
+        let x = g.dtype(DataType::Double).input("x", [1, 4, 7, 7]).relu();
+        let a = x.conv(4).kernel([3, 3]).pads([1, 1, 1, 1]);
+        let b = x
+            .conv(4)
+            .kernel([3, 3])
+            .pads([2, 2, 2, 2])
+            .dilations([2, 2]);
+        let c = x.conv(4).kernel([3, 3]).pads([0, 2, 2, 0]);
+        a.add(&b).add(&c).output("y")
+    });
+    let (text, _) = support::folded_with(&m, &with(|options| options.merge_branches = true));
+    assert_eq!(text, "");
+}
+
+#[test]
+fn growth_by_copies_can_be_bounded() {
+    let m = model(|g| {
+        let x = g.dtype(DataType::Double).input("x", [1, 16, 6, 6]);
+        let w = g.weight("w", [16, 16, 3, 3]);
+        x.conv(16)
+            .weight(&w)
+            .kernel([3, 3])
+            .batch_norm()
+            .relu()
+            .output("y");
+        x.conv(16).weight(&w).kernel([3, 3]).output("plain")
+    });
+    check(&m, "bn_0 -> conv_0 output");
+    let (text, _) = support::folded_with(&m, &with(|options| options.max_growth = Some(1000)));
+    assert_eq!(
+        text,
+        "bn_0 stays: upstream growth, downstream growth, sideways growth"
+    );
 }

@@ -470,6 +470,47 @@ fn symbolic_dimensions_can_be_given() {
 }
 
 #[test]
+fn two_models_are_compared_whatever_made_them() {
+    let desk = Desk::new();
+    let input = fixtures().join("reid_bnneck.onnx");
+    let input = input.to_string_lossy();
+    desk.run(&[&input, "-o", "out.onnx"]);
+    let same = desk.run(&["verify", &input, "out.onnx"]);
+    assert_eq!(code(&same), 0, "{}{}", stdout(&same), stderr(&same));
+    let mut changed =
+        ModelProto::decode(&*std::fs::read(desk.path("out.onnx")).expect("the output"))
+            .expect("a model");
+    let weight = changed
+        .graph
+        .as_mut()
+        .expect("a graph")
+        .initializer
+        .iter_mut()
+        .find(|tensor| tensor.dims.len() == 4)
+        .expect("a weight");
+    for element in weight
+        .raw_data
+        .as_mut()
+        .expect("raw data")
+        .chunks_exact_mut(4)
+    {
+        let scaled = f32::from_le_bytes(element.try_into().expect("four bytes")) * 1.001;
+        element.copy_from_slice(&scaled.to_le_bytes());
+    }
+    desk.put("wrong.onnx", &changed.encode_to_vec());
+    let wrong = desk.run(&["verify", &input, "wrong.onnx"]);
+    assert_eq!(code(&wrong), 1, "{}{}", stdout(&wrong), stderr(&wrong));
+    assert!(
+        stdout(&wrong).contains("in the original and"),
+        "{}",
+        stdout(&wrong)
+    );
+    let other = fixtures().join("tab_mlp.onnx");
+    let other = desk.run(&["verify", &input, &other.to_string_lossy()]);
+    assert_eq!(code(&other), 1, "{}{}", stdout(&other), stderr(&other));
+}
+
+#[test]
 fn zero_outputs_prove_nothing() {
     let desk = Desk::new();
     let m = model(|g| {

@@ -228,7 +228,7 @@ fn every_float_type_is_read_in_every_storage_form() {
     ] {
         assert_eq!(elements(tensor), expected);
     }
-    assert_eq!(elements(typed(1, &[0, 4])), []);
+    assert_eq!(elements(typed(1, &[0, 4])), Vec::<f64>::new());
     assert_eq!(
         elements(TensorProto {
             raw_data: Some(floats(&[7.0])),

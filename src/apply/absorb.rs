@@ -5,7 +5,7 @@
 //! All of it in f64; the weight is scaled as it streams and rounded once, when it is written.
 //! One function serves every [`Layout`].
 
-use ndarray::{ArrayD, Axis, IxDyn};
+use ndarray::{ArrayD, Axis, IxDyn, Slice};
 
 use super::ApplyError;
 use crate::affine::{broadcast, compacted, vector, zip};
@@ -72,6 +72,10 @@ pub(super) fn absorb(
         return site.table();
     }
     let mut absorbed = Absorbed::default();
+    if !pending.merged.is_empty() {
+        absorbed.updates = merged(&site)?;
+        return Ok(absorbed);
+    }
     absorbed.updates.extend(site.weight());
     match layout.bias {
         Bias::Vector { slot, channels } => absorbed.updates.extend(site.vector(slot, channels)?),
@@ -82,6 +86,48 @@ pub(super) fn absorb(
         Bias::Behind | Bias::Weight => {}
     }
     Ok(absorbed)
+}
+
+/// A convolution with others of the same input: the sums of the kernels, smaller ones in the middle, and of the biases.
+fn merged(site: &Site<'_, '_>) -> Result<Vec<Update>, ApplyError> {
+    let (mut kernel, mut bias) = site.convolution()?;
+    for &(node, sign) in &site.pending.merged {
+        let layout =
+            conv::layout(site.graph, node).map_err(|refusal| ApplyError::refused(node, refusal))?;
+        let none = Pending::default();
+        let pending = site.graph.node(node).pending.as_deref().unwrap_or(&none);
+        let other = Site {
+            graph: site.graph,
+            node,
+            layout: &layout,
+            pending,
+        };
+        let (small, shift) = other.convolution()?;
+        let inner: Vec<usize> = kernel
+            .shape()
+            .iter()
+            .zip(small.shape())
+            .map(|(a, b)| (a - b) / 2)
+            .collect();
+        let mut middle = kernel.slice_each_axis_mut(|axis| {
+            let start = inner[axis.axis.index()];
+            Slice::from(start..start + small.len_of(axis.axis))
+        });
+        middle.zip_mut_with(&small, |w, other| *w += sign * other);
+        bias.iter_mut()
+            .zip(&shift)
+            .for_each(|(b, t)| *b += sign * t);
+    }
+    let update = |slot: usize, elements: ArrayD<f64>| Update {
+        node: site.node,
+        slot,
+        elements: Elements::Full(elements),
+    };
+    let mut updates = vec![update(1, kernel)];
+    if bias.iter().any(|&b| b != 0.0) || site.graph.input(site.node, 2).is_some() {
+        updates.push(update(2, vector(1, 0, bias)));
+    }
+    Ok(updates)
 }
 
 struct Site<'a, 'm> {
@@ -132,6 +178,35 @@ impl Site<'_, '_> {
                 add,
             },
         })
+    }
+
+    /// Kernel and bias of a convolution as the folds leave them, in full.
+    fn convolution(&self) -> Result<(ArrayD<f64>, Vec<f64>), ApplyError> {
+        let mut kernel = self.floats(1)?;
+        let shape = kernel.shape().to_vec();
+        if let Some(Update {
+            elements: Elements::Scaled { dims, scale, add },
+            ..
+        }) = self.weight()
+        {
+            let factors = broadcast(&scale, &dims);
+            kernel.iter_mut().zip(&factors).for_each(|(w, s)| *w *= s);
+            let mut flat: Vec<f64> = kernel.iter().copied().collect();
+            add.iter().for_each(|&(at, d)| flat[at] += d);
+            kernel =
+                ArrayD::from_shape_vec(IxDyn(&shape), flat).expect("as many elements as before");
+        }
+        let bias = match self.vector(2, shape[0])? {
+            Some(Update {
+                elements: Elements::Full(bias),
+                ..
+            }) => bias.into_iter().collect(),
+            _ => match self.graph.input(self.node, 2) {
+                Some(_) => self.floats(2)?.into_iter().collect(),
+                None => vec![0.0; shape[0]],
+            },
+        };
+        Ok((kernel, bias))
     }
 
     /// `s·T + t`, element by element.

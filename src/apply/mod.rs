@@ -36,8 +36,17 @@ pub struct Applied<'m> {
     pub changed: Vec<String>,
     /// Nodes that go, less nodes that come.
     pub nodes_removed: i64,
-    /// Initializers that were cloned because other nodes read them too.
-    pub clones: usize,
+    /// Constants that were cloned because other nodes read them too.
+    pub clones: Vec<Copied>,
+}
+
+/// A copy of a constant that other nodes still read.
+#[derive(Clone, Debug)]
+pub struct Copied {
+    /// Its bytes.
+    pub bytes: u64,
+    /// The nodes that it serves.
+    pub nodes: Vec<NodeId>,
 }
 
 /// A plan that cannot be carried out.
@@ -93,7 +102,7 @@ pub fn apply<'m>(original: &Graph<'m>, plan: &Plan) -> Result<Applied<'m>, Apply
         before: HashMap::new(),
         serves: HashMap::new(),
         created: HashMap::new(),
-        clones: 0,
+        clones: Vec::new(),
         graph,
     };
     rewrite.parameters()?;
@@ -114,7 +123,7 @@ struct Rewrite<'g, 'm> {
     serves: HashMap<String, Vec<NodeId>>,
     /// Names of values that folds made.
     created: HashMap<ValueId, Name>,
-    clones: usize,
+    clones: Vec<Copied>,
 }
 
 impl<'m> Rewrite<'_, 'm> {

@@ -1,10 +1,10 @@
 //! Where new tensors and nodes go.
 
 use super::absorb::Update;
-use super::{ApplyError, Elements, NewData, Rewrite, blamed};
+use super::{ApplyError, Copied, Elements, NewData, Rewrite, blamed};
 use crate::graph::{Constant, NodeId, Origin, ScopeKind, ValueId};
 use crate::onnx::model::{AttributeValue, GraphView, Name, TensorView};
-use crate::onnx::{EditError, NewTensor, proto};
+use crate::onnx::{EditError, NewTensor, elements, proto};
 
 impl<'m> Rewrite<'_, 'm> {
     /// The tensor that a constant is itself: its initializer's, or its Constant node's.
@@ -133,7 +133,15 @@ impl<'m> Rewrite<'_, 'm> {
             _ => None,
         });
         if source.is_some_and(|source| !self.graph.value(source).consumers.is_empty()) {
-            self.clones += 1;
+            let count = tensor.dims.iter().product();
+            self.clones.push(Copied {
+                bytes: elements::byte_count(tensor.data_type, count).unwrap_or(0),
+                nodes: self
+                    .serves
+                    .get(&tensor.name.to_string())
+                    .cloned()
+                    .unwrap_or_default(),
+            });
         }
         match old.filter(|old| old.dims == tensor.dims && old.data_type == tensor.data_type) {
             Some(old) => self.edits.add_clone(graph, old, &tensor.name, tensor.data),

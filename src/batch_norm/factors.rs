@@ -12,7 +12,7 @@ use super::element::Element;
 use super::geometry::Geometry;
 use super::lanes::{Across, Lanes, Within};
 use super::real::Real;
-use super::simd::{Vector, Work, vectorize};
+use super::simd::{BLOCK, Vector, Work, vectorize};
 
 /// The three numbers per channel.
 #[derive(Debug, Clone)]
@@ -62,12 +62,18 @@ impl<F: Real> Factors<F> {
         mut y: ArrayViewMutD<'_, T>,
         spatial: bool,
     ) {
+        if x.is_empty() {
+            return;
+        }
         if x.strides() == y.strides()
             && let Some(geometry) = Geometry::of(x, spatial)
             && let Some(from) = x.as_slice_memory_order()
             && let Some(to) = y.as_slice_memory_order_mut()
         {
-            return self.across(geometry, from, to);
+            return match self.along(geometry, from.len()) {
+                Some((factors, geometry)) => factors.across(geometry, from, to),
+                None => self.across(geometry, from, to),
+            };
         }
         y.assign(x);
         self.run_in_place(y, spatial);
@@ -75,10 +81,16 @@ impl<F: Real> Factors<F> {
 
     /// Replaces `x` by the results.
     pub(super) fn run_in_place<T: Element>(&self, mut x: ArrayViewMutD<'_, T>, spatial: bool) {
+        if x.is_empty() {
+            return;
+        }
         if let Some(geometry) = Geometry::of(&x.view(), spatial)
             && let Some(values) = x.as_slice_memory_order_mut()
         {
-            return self.within(geometry, values);
+            return match self.along(geometry, values.len()) {
+                Some((factors, geometry)) => factors.within(geometry, values),
+                None => self.within(geometry, values),
+            };
         }
         if spatial && x.ndim() > 1 {
             for (channel, mut x) in x.axis_iter_mut(Axis(1)).enumerate() {
@@ -92,6 +104,35 @@ impl<F: Real> Factors<F> {
                 *x = normalize(F::load(*x), self.at(activation)).store();
             }
         }
+    }
+
+    /// The factors laid out as the elements are, where channels are too short to walk by rows and
+    /// `length` elements are worth it.
+    fn along(&self, geometry: Geometry, length: usize) -> Option<(Self, Geometry)> {
+        let Geometry { channels, inner } = geometry;
+        let sample = channels * inner;
+        let is_wide = inner == 1 && channels >= NARROW;
+        if is_wide || inner >= BLOCK || channels == 1 || length / 4 < sample.max(NARROW) {
+            return None;
+        }
+        let repeats = NARROW.div_ceil(sample);
+        let lay_out = |values: &[F]| -> Vec<F> {
+            let sample = values
+                .iter()
+                .flat_map(|value| std::iter::repeat_n(*value, inner));
+            let sample: Vec<F> = sample.collect();
+            sample.repeat(repeats)
+        };
+        let factors = Self {
+            centre: lay_out(&self.centre),
+            factor: lay_out(&self.factor),
+            offset: lay_out(&self.offset),
+        };
+        let geometry = Geometry {
+            channels: sample * repeats,
+            inner: 1,
+        };
+        Some((factors, geometry))
     }
 
     /// Cuts a contiguous value into pieces, for all threads if there are enough.
@@ -205,10 +246,13 @@ fn normalize<F: Real>(x: F, [centre, factor, offset]: [F; 3]) -> F {
     (x - centre) * factor + offset
 }
 
+/// Rows of factors below this are repeated.
+const NARROW: usize = 512;
+
 /// Elements that one thread takes at a time.
-const PIECE: usize = 1 << 16;
+const PIECE: usize = 1 << 15;
 
 /// Whether waking other threads would cost more than it saves.
 fn is_small<T>(length: usize) -> bool {
-    length * size_of::<T>() < 1 << 20 || rayon::current_num_threads() == 1
+    length * size_of::<T>() < 1 << 19 || rayon::current_num_threads() == 1
 }

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 
 use rayon::prelude::*;
 
-use super::columns::{Columns, TILE};
+use super::columns::Columns;
 use super::element::Element;
 use super::geometry::Geometry;
 use super::moments::Moments;
@@ -20,6 +20,9 @@ pub(super) const TASK: usize = 1 << 16;
 
 /// Rows shorter than this are read as columns.
 const LONG: usize = 512;
+
+/// Samples of a task at least, where there are as many.
+const MANY: usize = 64;
 
 /// Columns below this are widened by laying samples side by side.
 const NARROW: usize = 256;
@@ -97,9 +100,13 @@ fn by_columns<T: Element, F: Real>(
     let Geometry { channels, inner } = geometry;
     let width = channels * inner * side_by_side;
     let samples = values.len() / width;
-    let tile_channels = (TILE / inner).clamp(1, channels);
+    let per_task = (TASK / width).max(MANY).min(samples);
+    let tile_channels = if side_by_side > 1 {
+        channels
+    } else {
+        (TASK / (per_task * inner)).clamp(1, channels)
+    };
     let tiles = channels.div_ceil(tile_channels);
-    let per_task = (TASK / (tile_channels * inner * side_by_side)).max(1);
     let groups = samples.div_ceil(per_task);
     let tasks = (0..groups * tiles).into_par_iter();
     let parts: Vec<Moments> = tasks

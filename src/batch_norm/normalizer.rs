@@ -374,6 +374,12 @@ mod tests {
             let normalizer = Normalizer::new(&parameters::<f32, f32>(3, 3), EPSILON, true);
             assert_eq!(normalizer.apply(x.view()).unwrap().shape(), shape);
         }
+        for shape in [&[0][..], &[0, 1, 4], &[0, 1], &[3, 1, 0]] {
+            let mut x = ArrayD::<f32>::zeros(IxDyn(shape));
+            let normalizer = Normalizer::new(&parameters::<f32, f32>(3, 1), EPSILON, true);
+            assert_eq!(normalizer.apply(x.view()).unwrap().shape(), shape);
+            normalizer.apply_in_place(x.view_mut()).unwrap();
+        }
         let none = Parameters::new::<f32, f32>(&[], &[], &[], &[]).unwrap();
         let x = ArrayD::<f32>::zeros(IxDyn(&[2, 0, 4]));
         let y = Normalizer::new(&none, EPSILON, true)

@@ -2,7 +2,6 @@
 //!
 //! Dtypes of 16 bits go through f32 in blocks, since only blocks convert at the speed of memory.
 
-use std::any::TypeId;
 use std::ops::{Add, Mul, Sub};
 
 use bytemuck::Pod;
@@ -35,29 +34,8 @@ pub(super) trait Real:
         f: impl Fn(Self, [Self; 3]) -> Self,
     );
 
-    /// Fills `to` with the values of `from`, which has the same length.
-    fn widen<T: Element>(vector: impl Vector, from: &[T], to: &mut [Self]);
-
-    /// `values` themselves, if they are of this type.
-    #[inline(always)]
-    fn cast<T: Element>(values: &[T]) -> Option<&[Self]> {
-        (TypeId::of::<T>() == TypeId::of::<Self>()).then(|| bytemuck::cast_slice(values))
-    }
-
-    /// `values` in this arithmetic, by way of `buffer`, which is long enough, if need be.
-    #[inline(always)]
-    fn wide<'a, T: Element>(
-        vector: impl Vector,
-        values: &'a [T],
-        buffer: &'a mut [Self],
-    ) -> &'a [Self] {
-        if let Some(values) = Self::cast(values) {
-            return values;
-        }
-        let buffer = &mut buffer[..values.len()];
-        Self::widen(vector, values, buffer);
-        buffer
-    }
+    /// The values of a block.
+    fn block<T: Element>(vector: impl Vector, block: &[T; BLOCK]) -> [Self; BLOCK];
 }
 
 impl Real for f64 {
@@ -96,10 +74,12 @@ impl Real for f64 {
     }
 
     #[inline(always)]
-    fn widen<T: Element>(_: impl Vector, from: &[T], to: &mut [Self]) {
-        for (to, from) in to.iter_mut().zip(from) {
-            *to = from.to_f64();
+    fn block<T: Element>(_: impl Vector, block: &[T; BLOCK]) -> [Self; BLOCK] {
+        let mut wide = [0.0; BLOCK];
+        for (wide, value) in wide.iter_mut().zip(block) {
+            *wide = value.to_f64();
         }
+        wide
     }
 }
 
@@ -171,15 +151,8 @@ impl Real for f32 {
     }
 
     #[inline(always)]
-    fn widen<T: Element>(vector: impl Vector, from: &[T], to: &mut [Self]) {
-        let (blocks, rest) = from.as_chunks();
-        let (wide, wide_rest) = to.as_chunks_mut();
-        for (wide, block) in wide.iter_mut().zip(blocks) {
-            *wide = T::widen(vector, block);
-        }
-        for (to, from) in wide_rest.iter_mut().zip(rest) {
-            *to = from.to_f32();
-        }
+    fn block<T: Element>(vector: impl Vector, block: &[T; BLOCK]) -> [Self; BLOCK] {
+        T::widen(vector, block)
     }
 }
 

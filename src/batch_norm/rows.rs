@@ -32,13 +32,12 @@ impl<T: Element, F: Real> Work for Rows<'_, T, F> {
     #[inline(always)]
     fn run(self, vector: impl Vector) {
         let segments = self.inner.div_ceil(TASK);
-        let mut buffer = [F::zeroed(); PIECE];
         let results = self.mean.iter_mut().zip(self.m2);
         for (unit, (mean, m2)) in (self.first..).zip(results) {
             let (row, segment) = (unit / segments, unit % segments);
             let start = row * self.inner + segment * TASK;
             let end = (start + TASK).min((row + 1) * self.inner);
-            let spread = unit_spread(vector, &self.values[start..end], &mut buffer);
+            let spread = unit_spread::<T, F>(vector, &self.values[start..end]);
             *mean = spread.mean;
             *m2 = spread.m2;
         }
@@ -46,15 +45,11 @@ impl<T: Element, F: Real> Work for Rows<'_, T, F> {
 }
 
 #[inline(always)]
-fn unit_spread<T: Element, F: Real>(
-    vector: impl Vector,
-    values: &[T],
-    buffer: &mut [F; PIECE],
-) -> Spread {
+fn unit_spread<T: Element, F: Real>(vector: impl Vector, values: &[T]) -> Spread {
     let mut whole = Spread { mean: 0.0, m2: 0.0 };
     let mut count = 0;
     for piece in values.chunks(PIECE) {
-        let part = spread(F::wide(vector, piece, buffer));
+        let part = spread::<T, F>(vector, piece);
         let ours = [&mut whole.mean, &mut whole.m2].map(std::slice::from_mut);
         let theirs = [&part.mean, &part.m2].map(std::slice::from_ref);
         merge(count, ours, piece.len() as u64, theirs);

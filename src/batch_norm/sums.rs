@@ -8,7 +8,9 @@
 //! the relative error of M2 in f32 is at most `50·u`, and in practice near u.
 //! The lanes are the same on every machine.
 
+use super::element::Element;
 use super::real::Real;
+use super::simd::{BLOCK, Vector};
 
 /// Mean and sum of squared deviations of some values.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,7 +19,7 @@ pub(super) struct Spread {
     pub(super) m2: f64,
 }
 
-const LANES: usize = 32;
+pub(super) const LANES: usize = BLOCK;
 /// Terms that a lane adds before it hands over to f64.
 const CHAIN: usize = 16;
 /// Blocks of lanes that make a sample.
@@ -25,14 +27,14 @@ const SAMPLE: usize = 16;
 
 /// The spread of `values`, which are at least one and at most some thousand.
 #[inline(always)]
-pub(super) fn spread<F: Real>(values: &[F]) -> Spread {
+pub(super) fn spread<T: Element, F: Real>(vector: impl Vector, values: &[T]) -> Spread {
     let count = values.len() as f64;
-    let pivot = sample_mean(values);
-    let [first, second] = sums(values, pivot);
+    let pivot: F = sample_mean(vector, values);
+    let [first, second] = sums(vector, values, pivot);
     if is_sound::<F>(first, second, count) {
         return combine(pivot.into(), first, second, count);
     }
-    careful(values.iter().map(|&value| value.into()))
+    careful(values.iter().map(|value| value.to_f64()))
 }
 
 /// `M2` and mean from the sums around `pivot`.
@@ -49,7 +51,7 @@ pub(super) fn combine(pivot: f64, first: f64, second: f64, count: f64) -> Spread
 #[inline(always)]
 pub(super) fn is_sound<F: Real>(first: f64, second: f64, count: f64) -> bool {
     let near = 2.0 * first * first <= second * count;
-    near && second >= F::SMALLEST_SQUARE * count && second.is_finite()
+    near & (second >= F::SMALLEST_SQUARE * count) & (second < f64::INFINITY)
 }
 
 /// The spread in f64, exact if all are equal; NaN and infinity follow the definition.
@@ -61,7 +63,8 @@ pub(super) fn careful(mut values: impl Iterator<Item = f64> + Clone) -> Spread {
     if values.all(|value| value == first) {
         return Spread {
             mean: first,
-            m2: first - first,
+            // Zero, or NaN where the elements are not finite.
+            m2: first * 0.0,
         };
     }
     two_passes(all)
@@ -91,24 +94,25 @@ fn two_passes(values: impl Iterator<Item = f64> + Clone) -> Spread {
 
 /// The mean of evenly spaced blocks, or zero where it is not finite.
 #[inline(always)]
-fn sample_mean<F: Real>(values: &[F]) -> F {
+fn sample_mean<T: Element, F: Real>(vector: impl Vector, values: &[T]) -> F {
     let (blocks, rest) = values.as_chunks::<LANES>();
     if blocks.is_empty() {
-        let sum: f64 = rest.iter().map(|&value| value.into()).sum();
+        let sum: f64 = rest.iter().map(|value| value.to_f64()).sum();
         return finite(sum / rest.len() as f64);
     }
     let mut lanes = [F::zeroed(); LANES];
-    let mut count = 0;
-    for block in blocks.iter().step_by(blocks.len().div_ceil(SAMPLE)) {
-        for (lane, &value) in lanes.iter_mut().zip(block) {
+    let step = blocks.len().div_ceil(SAMPLE);
+    for block in blocks.iter().step_by(step) {
+        let block = F::block(vector, block);
+        for (lane, value) in lanes.iter_mut().zip(block) {
             *lane = *lane + value;
         }
-        count += LANES;
     }
     let mut wide = [0.0; LANES];
     for (wide, lane) in wide.iter_mut().zip(lanes) {
         *wide = lane.into();
     }
+    let count = blocks.len().div_ceil(step) * LANES;
     finite(total(&wide) / count as f64)
 }
 
@@ -124,35 +128,50 @@ fn finite<F: Real>(value: f64) -> F {
 
 /// `Σd` and `Σd²` with `d = x − pivot`.
 #[inline(always)]
-fn sums<F: Real>(values: &[F], pivot: F) -> [f64; 2] {
+fn sums<T: Element, F: Real>(vector: impl Vector, values: &[T], pivot: F) -> [f64; 2] {
     let (blocks, rest) = values.as_chunks::<LANES>();
     let mut wide = [[0.0; LANES]; 2];
+    let pivots = [pivot; LANES];
     for chain in blocks.chunks(CHAIN) {
-        add_chain(chain, pivot, &mut wide);
+        let mut sums = [[F::zeroed(); LANES]; 2];
+        for block in chain {
+            add_block(&mut sums, &F::block(vector, block), &pivots);
+        }
+        hand_over(&mut wide, &sums);
     }
     if !rest.is_empty() {
         // The pivot itself deviates by nothing.
         let mut block = [pivot; LANES];
-        block[..rest.len()].copy_from_slice(rest);
-        add_chain(&[block], pivot, &mut wide);
+        for (lane, &value) in block.iter_mut().zip(rest) {
+            *lane = F::load(value);
+        }
+        let mut sums = [[F::zeroed(); LANES]; 2];
+        add_block(&mut sums, &block, &pivots);
+        hand_over(&mut wide, &sums);
     }
     [total(&wide[0]), total(&wide[1])]
 }
 
+/// Adds `d` and `d²` with `d = x − pivot`, lane by lane.
 #[inline(always)]
-fn add_chain<F: Real>(blocks: &[[F; LANES]], pivot: F, wide: &mut [[f64; LANES]; 2]) {
-    let mut first = [F::zeroed(); LANES];
-    let mut second = [F::zeroed(); LANES];
-    for block in blocks {
-        for lane in 0..LANES {
-            let deviation = block[lane] - pivot;
-            first[lane] = first[lane] + deviation;
-            second[lane] = second[lane] + deviation * deviation;
-        }
-    }
+pub(super) fn add_block<F: Real>(
+    [first, second]: &mut [[F; LANES]; 2],
+    block: &[F; LANES],
+    pivot: &[F; LANES],
+) {
     for lane in 0..LANES {
-        wide[0][lane] += first[lane].into();
-        wide[1][lane] += second[lane].into();
+        let deviation = block[lane] - pivot[lane];
+        first[lane] = first[lane] + deviation;
+        second[lane] = second[lane] + deviation * deviation;
+    }
+}
+
+#[inline(always)]
+fn hand_over<F: Real>(wide: &mut [[f64; LANES]; 2], sums: &[[F; LANES]; 2]) {
+    for (wide, sums) in wide.iter_mut().zip(sums) {
+        for lane in 0..LANES {
+            wide[lane] += sums[lane].into();
+        }
     }
 }
 

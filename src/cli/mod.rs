@@ -9,10 +9,11 @@ mod output;
 mod progress;
 mod selection;
 mod verification;
+mod verify;
 
 use clap::{Parser, Subcommand};
 
-pub(crate) use output::fail;
+pub(crate) use output::{fail, report_bug};
 
 /// What the process answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,7 @@ Examples:
   bnfold model.onnx -o out.onnx             fold, verify, write
   bnfold model.onnx -o out.onnx --dim N=4   with 4 for the symbolic dimension N in the check
   bnfold inspect model.onnx                 what would be folded, and why the rest stays
+  bnfold verify model.onnx other.onnx       whether another tool's output computes the same
   bnfold explain zero-padding               what a reason means and what to do
 
 Exit status:
@@ -51,6 +53,8 @@ pub(crate) struct Cli {
 enum Command {
     /// Show the plan: what would be folded, and why the rest stays; writes nothing
     Inspect(inspect::InspectArgs),
+    /// Compare two models: 0 equivalent, 1 different, 2 unknown
+    Verify(verify::VerifyArgs),
     /// Explain a reason's code: what it means, and what to do
     Explain(explain::ExplainArgs),
 }
@@ -59,6 +63,7 @@ enum Command {
 pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
         Some(Command::Inspect(arguments)) => inspect::run(&arguments),
+        Some(Command::Verify(arguments)) => verify::run(&arguments),
         Some(Command::Explain(arguments)) => explain::run(&arguments),
         None => fold::run(&cli.fold),
     }

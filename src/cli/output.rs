@@ -26,6 +26,16 @@ pub(crate) fn fail(error: &anyhow::Error) {
     let _ = tell(&format!("bnfold: {sentence}\n"));
 }
 
+/// What a panic says: a defect, where it is, and what to do.
+pub(crate) fn report_bug(info: &std::panic::PanicHookInfo<'_>) {
+    let place = info
+        .location()
+        .map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
+    let _ = tell(&format!(
+        "bnfold: this is a defect of bnfold{place}; please report it with the model\n"
+    ));
+}
+
 fn quiet_pipe(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

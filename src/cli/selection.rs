@@ -21,6 +21,15 @@ pub(super) struct Selection {
     /// Where a scale can go but its shift cannot, make the BatchNormalization one Add
     #[arg(long)]
     reduce: bool,
+    /// Where a value has other readers that are linear, let them make up for its change
+    #[arg(long)]
+    compensate: bool,
+    /// Let sums of convolutions of the same value become one convolution
+    #[arg(long)]
+    merge_branches: bool,
+    /// How many bytes the model may grow by copies of shared weights
+    #[arg(long, value_name = "BYTES")]
+    max_growth: Option<u64>,
     /// Take initializers that are also graph inputs as constant, although a caller could override them
     #[arg(long)]
     freeze_inputs: bool,
@@ -38,6 +47,9 @@ impl Selection {
             },
             only_batch_norm: self.only_batch_norm,
             reduce: self.reduce,
+            compensate: self.compensate,
+            merge_branches: self.merge_branches,
+            max_growth: self.max_growth,
             ..PlanOptions::default()
         })
     }

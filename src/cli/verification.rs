@@ -4,7 +4,7 @@ use bnfold::engine::ModelBytes;
 use bnfold::fold::Folded;
 use bnfold::onnx::Model;
 use bnfold::report::Verification;
-use bnfold::verify::{VerifyOptions, verify};
+use bnfold::verify::{Tolerance, VerifyOptions, verify};
 use clap::Args;
 
 /// Flags of the comparison.
@@ -19,6 +19,18 @@ pub(super) struct Checking {
     /// The seed of the samples
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// How many times the original's own error against float64 the result may have
+    #[arg(long, default_value_t = 8.0, value_name = "FACTOR")]
+    k: f64,
+    /// How many roundings of the largest output the result may be off beside that
+    #[arg(long, default_value_t = 8.0, value_name = "ROUNDINGS")]
+    floor: f64,
+    /// Compare by a fixed absolute tolerance instead
+    #[arg(long)]
+    atol: Option<f64>,
+    /// Compare by a fixed relative tolerance instead
+    #[arg(long)]
+    rtol: Option<f64>,
 }
 
 fn dimension(text: &str) -> Result<(String, usize), String> {
@@ -35,6 +47,23 @@ fn dimension(text: &str) -> Result<(String, usize), String> {
     }
 }
 
+impl Checking {
+    fn options(&self) -> VerifyOptions {
+        let mut options = VerifyOptions::default();
+        options.samples = self.samples as usize;
+        options.seed = self.seed;
+        options.dims = self.dim.iter().cloned().collect();
+        options.tolerance = match (self.atol, self.rtol) {
+            (None, None) => Tolerance::Yardstick {
+                k: self.k,
+                floor: self.floor,
+            },
+            (atol, rtol) => Tolerance::Fixed { atol, rtol },
+        };
+        options
+    }
+}
+
 /// Compares a model with its rewritten bytes.
 pub(super) fn compare(
     model: &Model,
@@ -42,23 +71,27 @@ pub(super) fn compare(
     folded: &Folded<'_>,
     checking: &Checking,
 ) -> anyhow::Result<Verification> {
-    let mut options = VerifyOptions::default();
-    options.samples = checking.samples as usize;
-    options.seed = checking.seed;
-    options.dims = checking.dim.iter().cloned().collect();
+    let mut options = checking.options();
     options.compare_values.clone_from(&folded.applied.ends);
     let original = model.bytes()?;
     let directory = model.directory();
-    let found = verify(
-        ModelBytes {
-            bytes: &original,
-            directory,
-        },
-        ModelBytes {
-            bytes: rewritten,
-            directory,
-        },
-        &options,
-    );
-    Ok(found.into())
+    let bytes = |bytes| ModelBytes { bytes, directory };
+    Ok(verify(bytes(&original), bytes(rewritten), &options).into())
+}
+
+/// Compares two models that were read from files.
+pub(super) fn compare_models(
+    original: &Model,
+    rewritten: &Model,
+    checking: &Checking,
+) -> anyhow::Result<Verification> {
+    let bytes = [original.bytes()?, rewritten.bytes()?];
+    if bytes[0] == bytes[1] && !original.has_external_data() {
+        return Ok(Verification::Unchanged);
+    }
+    let [a, b] = [(original, &bytes[0]), (rewritten, &bytes[1])].map(|(model, bytes)| ModelBytes {
+        bytes,
+        directory: model.directory(),
+    });
+    Ok(verify(a, b, &checking.options()).into())
 }

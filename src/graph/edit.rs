@@ -73,6 +73,15 @@ pub enum Effect {
         /// The MatMul.
         node: NodeId,
     },
+    /// A convolution takes another of the same input into its kernel.
+    Merge {
+        /// The convolution that stays.
+        into: NodeId,
+        /// The convolution that goes.
+        from: NodeId,
+        /// How the one that goes counts in the sum.
+        sign: f64,
+    },
     /// A node becomes the Add of a constant to its first input.
     BecomeAdd {
         /// The node.
@@ -108,6 +117,7 @@ impl<'m> Graph<'m> {
             Effect::InsertAdd { node, shift } => self.insert_add(*node, shift),
             Effect::BecomeGemm { node } => self.node_mut(*node).op = Rc::from("Gemm"),
             Effect::BecomeAdd { node, shift } => self.become_add(*node, shift),
+            Effect::Merge { into, from, sign } => self.merge(*into, *from, *sign),
         }
     }
 
@@ -251,6 +261,14 @@ impl<'m> Graph<'m> {
         self.connect(inner, add, 0);
         let made = self.make(add, shift.clone(), stem, data_type);
         self.connect(made, add, 1);
+    }
+
+    /// The node that goes keeps its inputs: its weight is still to be read.
+    fn merge(&mut self, into: NodeId, from: NodeId, sign: f64) {
+        let inputs = self.node(from).inputs.clone();
+        self.detach(from);
+        self.node_mut(from).inputs = inputs;
+        self.pending(into).merged.push((from, sign));
     }
 
     fn become_add(&mut self, node: NodeId, shift: &ArrayD<f64>) {

@@ -96,6 +96,8 @@ pub struct Pending {
     pub output: Option<Affine>,
     /// Added to a convolution's centre tap, per output channel.
     pub taps: Option<Vec<f64>>,
+    /// Convolutions of the same input to be added to the kernel, with their signs.
+    pub merged: Vec<(NodeId, f64)>,
     /// The shift that taps and later inputs leave behind the node.
     pub residual: Option<ArrayD<f64>>,
 }

@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use super::{BUDGET, Found, finite, rewritable};
+use super::{BUDGET, Found, finite, fits, rewritable};
 use crate::affine::Affine;
 use crate::graph::{Effect, Graph, Keep, NodeId, ValueId};
 use crate::rules::{self, Code, Refusal, Step, refuse};
@@ -57,6 +57,32 @@ pub(super) fn compensated(
     };
     let mut region = Region::default();
     search.reach(&mut region, seed, output, affine)?;
+    let region = search.solve(region)?;
+    Ok(Found {
+        effects: region.effects,
+        ends: region.ends,
+        changed: region.changed,
+        nodes: region.nodes,
+    })
+}
+
+/// What it takes that some readers of a value see it without an affine that it had.
+pub(super) fn absorbed_by(
+    graph: &Graph<'_>,
+    node: NodeId,
+    readers: &[(NodeId, usize)],
+    affine: &Affine,
+) -> Result<Found, Refusal> {
+    finite(graph, node, affine)?;
+    let search = Search {
+        graph,
+        budget: Cell::new(BUDGET),
+    };
+    let mut region = Region::default();
+    for &(reader, slot) in readers {
+        let given = region.open.entry((graph.node(reader).position, reader));
+        given.or_default().insert(slot, affine.clone());
+    }
     let region = search.solve(region)?;
     Ok(Found {
         effects: region.effects,
@@ -143,6 +169,7 @@ impl Search<'_, '_> {
         affine: &Affine,
     ) -> Result<(), Refusal> {
         finite(self.graph, node, affine)?;
+        fits(self.graph, node, value, affine)?;
         rewritable(self.graph, node, value)?;
         region.changed.push(value);
         for (reader, slot) in self.graph.readers(value) {

@@ -7,6 +7,7 @@
 //! that the outcome does not depend on the order of the nodes.
 
 mod downstream;
+mod merge;
 mod reduce;
 mod sideways;
 mod text;
@@ -19,6 +20,7 @@ use globset::GlobSet;
 use crate::affine::Affine;
 use crate::graph::{Effect, Graph, NodeId, ScopeKind, ValueId};
 use crate::rules::{Code, Refusal, refuse, seed};
+use upstream::Readers;
 
 /// What people decide about folding.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +33,12 @@ pub struct PlanOptions {
     pub only_batch_norm: bool,
     /// Let a BN whose scale can go but whose shift cannot become one Add.
     pub reduce: bool,
+    /// Let other readers of a rewritten value absorb the inverse affine.
+    pub compensate: bool,
+    /// Let sums of convolutions of the same value become one convolution.
+    pub merge_branches: bool,
+    /// How many bytes the model may grow by clones of shared weights.
+    pub max_growth: Option<u64>,
     /// Seeds that may not be folded, each with its reason; filled by checks that come after planning.
     pub excluded: BTreeMap<NodeId, Refusal>,
 }
@@ -75,8 +83,12 @@ pub enum Way {
     Downstream,
     /// Into a convolution beside it.
     Sideways,
+    /// Into what comes before, with other readers making up for it (`--compensate`).
+    Compensation,
     /// Not removed but made an Add (`--reduce`).
     Reduction,
+    /// A convolution into another of the same input (`--merge-branches`).
+    Merge,
 }
 
 impl Way {
@@ -86,7 +98,9 @@ impl Way {
             Way::Upstream => "upstream",
             Way::Downstream => "downstream",
             Way::Sideways => "sideways",
+            Way::Compensation => "compensation",
             Way::Reduction => "reduction",
+            Way::Merge => "merge",
         }
     }
 }
@@ -236,13 +250,17 @@ impl<'g, 'm> Planner<'g, 'm> {
     /// Passes over the seeds until one folds nothing. Within a pass the better ways come first for all seeds, and a fold
     /// reopens them for the seeds around it.
     fn run(&mut self) {
-        let ways = [
-            Way::Upstream,
-            Way::Downstream,
-            Way::Sideways,
-            Way::Reduction,
+        let optional = [
+            (Way::Compensation, self.options.compensate),
+            (Way::Reduction, self.options.reduce),
         ];
-        let ways = &ways[..if self.options.reduce { 4 } else { 3 }];
+        let mut ways = vec![Way::Upstream, Way::Downstream, Way::Sideways];
+        ways.extend(
+            optional
+                .iter()
+                .filter(|(_, wanted)| *wanted)
+                .map(|(way, _)| *way),
+        );
         let places: BTreeMap<NodeId, usize> = self
             .seeds
             .iter()
@@ -254,9 +272,32 @@ impl<'g, 'm> Planner<'g, 'm> {
             let all = ways
                 .iter()
                 .flat_map(|&way| (0..self.seeds.len()).map(move |seed| (way, seed)));
-            self.pass(ways, &places, all.collect());
+            self.pass(&ways, &places, all.collect());
             if self.folded.len() == before {
-                return;
+                break;
+            }
+        }
+        if self.options.merge_branches {
+            self.merge();
+        }
+    }
+
+    /// Folds are done; convolutions that sums bring together become one, the smaller into the larger.
+    fn merge(&mut self) {
+        let is_conv = |&node: &NodeId| &*self.graph.node(node).op == "Conv";
+        let mut convolutions: Vec<NodeId> = self.graph.node_ids().filter(is_conv).collect();
+        convolutions.sort_by_cached_key(|&node| {
+            let output = self.graph.output(node, 0);
+            output.map(|output| self.graph.value(output).name.clone())
+        });
+        for node in convolutions {
+            let found = match self.is_kept(node) {
+                true => continue,
+                false => merge::search(&self.graph, node),
+            };
+            if let Ok(fold) = found.and_then(|found| self.fold(node, Way::Merge, found)) {
+                self.seeds.push(node);
+                self.perform(node, fold);
             }
         }
     }
@@ -313,10 +354,14 @@ impl<'g, 'm> Planner<'g, 'm> {
         };
         let (slot, affine) = seed::affine(&self.graph, node).ok_or_else(gone)??;
         let found = match way {
-            Way::Upstream => upstream::search(&self.graph, node, slot, &affine)?,
+            Way::Upstream => upstream::search(&self.graph, node, slot, &affine, Readers::Refused)?,
             Way::Downstream => downstream::search(&self.graph, node, slot, &affine)?,
             Way::Sideways => sideways::search(&self.graph, node, slot, &affine)?,
+            Way::Compensation => {
+                upstream::search(&self.graph, node, slot, &affine, Readers::Compensated)?
+            }
             Way::Reduction => reduce::search(&self.graph, node, &affine)?,
+            Way::Merge => merge::search(&self.graph, node)?,
         };
         self.fold(node, way, found)
     }
@@ -389,6 +434,7 @@ impl<'g, 'm> Planner<'g, 'm> {
             Effect::SetConstant { node, .. } => (*node, "constant"),
             Effect::InsertAdd { node, .. } => (*node, "add"),
             Effect::BecomeAdd { node, .. } => (*node, "add"),
+            Effect::Merge { into, .. } => (*into, "kernel"),
             Effect::Remove { .. } | Effect::RemoveOperand { .. } | Effect::BecomeGemm { .. } => {
                 return None;
             }
@@ -471,6 +517,7 @@ fn touched(effect: &Effect) -> Option<NodeId> {
         | Effect::InsertAdd { node, .. }
         | Effect::BecomeGemm { node }
         | Effect::BecomeAdd { node, .. } => Some(*node),
+        Effect::Merge { into, .. } => Some(*into),
     }
 }
 
@@ -531,6 +578,25 @@ fn rewritable(graph: &Graph<'_>, node: NodeId, value: ValueId) -> Result<(), Ref
         return refuse(Code::Captured, "is read by a nested graph");
     }
     Ok(())
+}
+
+/// Refuses an affine that does not fit the value it is for: a declared shape that is wrong.
+fn fits(graph: &Graph<'_>, node: NodeId, value: ValueId, affine: &Affine) -> Result<(), Refusal> {
+    let fits = graph.shape(value).is_none_or(|shape| {
+        let extent = |axis: usize| {
+            shape
+                .extent(axis)
+                .is_none_or(|extent| [1, extent].contains(&affine.extent(axis)))
+        };
+        shape.rank() == affine.rank() && (0..affine.rank()).all(extent)
+    });
+    match fits {
+        true => Ok(()),
+        false => {
+            let detail = format!("the shape of {} is in doubt", graph.value(value).name);
+            Err(refuse(graph, node, Code::UnknownShape, detail))
+        }
+    }
 }
 
 /// An affine that is no number cannot be folded.

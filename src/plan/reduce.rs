@@ -4,7 +4,7 @@
 //! Downstream `s·x + t = s·(x + t/s)`: the Add takes `t/s`, the scale goes on, as through `Relu(s·u) = s·Relu(u)`.
 
 use super::downstream::compensated;
-use super::upstream::{Demand, demanded};
+use super::upstream::{Demand, Readers, demanded};
 use super::{Found, Way};
 use crate::affine::{Affine, zip};
 use crate::graph::{Effect, Graph, NodeId};
@@ -32,6 +32,7 @@ pub(super) fn search(graph: &Graph<'_>, seed: NodeId, affine: &Affine) -> Result
             slot: 0,
             affine: affine.without_shift(),
         },
+        Readers::Refused,
     ) {
         Ok(found) => (Way::Upstream, found),
         Err(_) if affine.scale().iter().any(|&s| s == 0.0) => {

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{BUDGET, Found, finite, rewritable};
+use super::{BUDGET, Found, downstream, finite, fits, rewritable};
 use crate::affine::Affine;
 use crate::graph::{Effect, Graph, Keep, NodeId, ValueId};
 use crate::rules::{self, Code, Refusal, Step, refuse};
@@ -20,6 +20,7 @@ pub(super) fn search(
     seed: NodeId,
     slot: usize,
     affine: &Affine,
+    readers: Readers,
 ) -> Result<Found, Refusal> {
     let Some(output) = graph.output(seed, 0) else {
         return Err(refuse(graph, seed, Code::Nonlinear, "it has no output"));
@@ -40,7 +41,7 @@ pub(super) fn search(
         slot,
         affine: affine.clone(),
     };
-    let mut found = demanded(graph, demand)?;
+    let mut found = demanded(graph, demand, readers)?;
     found.effects.push(Effect::Remove {
         node: seed,
         slot,
@@ -50,28 +51,39 @@ pub(super) fn search(
     Ok(found)
 }
 
+/// What becomes of readers outside the fold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Readers {
+    /// There must be none.
+    Refused,
+    /// They absorb the inverse affine (Yvinec, Dapogny and Bailly, IJCAI 2022).
+    Compensated,
+}
+
 /// What it takes that an input slot of a node sees an affine of what it saw.
-pub(super) fn demanded(graph: &Graph<'_>, demand: Demand) -> Result<Found, Refusal> {
+pub(super) fn demanded(
+    graph: &Graph<'_>,
+    demand: Demand,
+    readers: Readers,
+) -> Result<Found, Refusal> {
     finite(graph, demand.node, &demand.affine)?;
     let mut search = Search {
         graph,
         seed: demand.node,
+        readers,
         budget: BUDGET,
         hopeless: BTreeMap::new(),
         failed: BTreeMap::new(),
     };
     loop {
         let region = search.meet_all(Region::default(), demand.clone(), 0)?;
-        let Some((value, refusal)) = search.outside_reader(&region) else {
-            return Ok(Found {
-                effects: region.effects,
-                ends: Vec::new(),
-                changed: region.assigned.into_keys().collect(),
-                nodes: region.nodes.into_iter().collect(),
-            });
-        };
-        search.hopeless.insert(value, refusal);
-        search.failed.clear();
+        match search.closed(region) {
+            Ok(found) => return Ok(found),
+            Err(outside) => {
+                search.hopeless.extend(outside);
+                search.failed.clear();
+            }
+        }
     }
 }
 
@@ -94,6 +106,7 @@ struct Region {
 struct Search<'g, 'm> {
     graph: &'g Graph<'m>,
     seed: NodeId,
+    readers: Readers,
     budget: usize,
     /// Values that something outside every fold of this seed reads.
     hopeless: BTreeMap<ValueId, Refusal>,
@@ -234,6 +247,7 @@ impl Search<'_, '_> {
                 "an operand is missing",
             ));
         };
+        fits(graph, *node, value, affine)?;
         if graph.is_constant(value) {
             let old = rules::constant(graph, *node, value, graph.floats(value))?;
             let elements = affine
@@ -284,11 +298,12 @@ impl Search<'_, '_> {
         if let Some(refusal) = self.hopeless.get(&value) {
             return Err(refusal.clone());
         }
-        let position = |node: NodeId| (graph.node(node).position, node);
-        let outside = graph.readers(value).find(|&(reader, _)| {
-            reader != self.seed
-                && (position(reader) > position(self.seed) || !rules::passes(graph, reader))
-        });
+        if self.readers == Readers::Compensated {
+            return Ok(());
+        }
+        let mut readers = graph.readers(value);
+        let outside =
+            readers.find(|&(reader, _)| reader != self.seed && !rules::passes(graph, reader));
         match outside {
             Some((reader, _)) => Err(self.also_read(reader, value)),
             None => Ok(()),
@@ -305,11 +320,68 @@ impl Search<'_, '_> {
         )
     }
 
-    fn outside_reader(&self, region: &Region) -> Option<(ValueId, Refusal)> {
-        region.assigned.keys().find_map(|&value| {
-            let mut readers = self.graph.readers(value);
-            let (reader, _) = readers.find(|edge| !region.edges.contains(edge))?;
-            Some((value, self.also_read(reader, value)))
-        })
+    /// The fold, if nothing outside it reads what it rewrites, or what reads it can make up for it; else the values
+    /// that cannot be rewritten.
+    fn closed(&self, region: Region) -> Result<Found, Vec<(ValueId, Refusal)>> {
+        let mut found = Found {
+            effects: region.effects.clone(),
+            ends: Vec::new(),
+            changed: region.assigned.keys().copied().collect(),
+            nodes: region.nodes.iter().copied().collect(),
+        };
+        let mut refused = Vec::new();
+        for (&value, affine) in &region.assigned {
+            let readers = self.graph.readers(value);
+            let outside: Vec<(NodeId, usize)> = readers
+                .filter(|edge| !region.edges.contains(edge))
+                .collect();
+            let Some(&(reader, _)) = outside.first() else {
+                continue;
+            };
+            let compensated = match self.readers {
+                Readers::Refused => Err(self.also_read(reader, value)),
+                Readers::Compensated => self.compensated(&region, value, &outside, affine),
+            };
+            match compensated {
+                Ok(other) => {
+                    found.effects.extend(other.effects);
+                    found.ends.extend(other.ends);
+                    found.changed.extend(other.changed);
+                    found.nodes.extend(other.nodes);
+                }
+                Err(refusal) => refused.push((value, refusal)),
+            }
+        }
+        if refused.is_empty() {
+            Ok(found)
+        } else {
+            Err(refused)
+        }
     }
+
+    /// Readers outside the fold absorb the inverse; they must not be what brought the affine about.
+    fn compensated(
+        &self,
+        region: &Region,
+        value: ValueId,
+        outside: &[(NodeId, usize)],
+        affine: &Affine,
+    ) -> Result<Found, Refusal> {
+        let refused = || self.also_read(outside[0].0, value);
+        let inverse = affine.inverse().filter(|_| well_conditioned(affine));
+        let inverse = inverse.ok_or_else(refused)?;
+        let other = downstream::absorbed_by(self.graph, self.seed, outside, &inverse)?;
+        match other.nodes.iter().find(|node| region.nodes.contains(node)) {
+            Some(&both) => Err(self.also_read(both, value)),
+            None => Ok(other),
+        }
+    }
+}
+
+/// A scale near zero would blow up what its inverse is multiplied with.
+fn well_conditioned(affine: &Affine) -> bool {
+    let magnitudes = affine.scale().iter().map(|s| s.abs());
+    let smallest = magnitudes.clone().fold(f64::INFINITY, f64::min);
+    let largest = magnitudes.fold(0.0, f64::max);
+    smallest >= 1e-3 * largest.max(1.0)
 }

@@ -1,11 +1,22 @@
 //! The report as JSON.
 
-use super::Report;
+use serde::Serialize;
+
+use super::{Report, Verification};
 
 /// The report, indented, with a newline at its end.
 pub fn render(report: &Report) -> String {
-    let text = serde_json::to_string_pretty(report);
-    // Every key is a string and every number is written as JSON allows; NaN becomes null.
+    pretty(report)
+}
+
+/// A verification alone.
+pub fn render_verification(verification: &Verification) -> String {
+    pretty(verification)
+}
+
+fn pretty(value: &impl Serialize) -> String {
+    let text = serde_json::to_string_pretty(value);
+    // Every key is a string, and numbers that JSON lacks become null.
     let mut text = text.unwrap_or_else(|error| unreachable!("a report is always JSON: {error}"));
     text.push('\n');
     text

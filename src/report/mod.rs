@@ -23,7 +23,7 @@ pub struct Report {
     pub model: ModelSummary,
     /// Every BatchNormalization, in the order of the graph.
     pub batch_norms: Vec<NodeReport>,
-    /// Other affine nodes that were folded.
+    /// Other nodes that were folded: affines in disguise, and merged convolutions.
     pub affines: Vec<NodeReport>,
     /// How many nodes fewer the result has.
     pub nodes_removed: i64,
@@ -81,7 +81,7 @@ pub struct NodeReport {
 /// How a node is folded.
 #[derive(Clone, Debug, Serialize)]
 pub struct FoldReport {
-    /// `upstream`, `downstream`, `sideways` or `reduction`.
+    /// `upstream`, `downstream`, `sideways`, `compensation`, `reduction` or `merge`.
     pub way: &'static str,
     /// The nodes that took the affine.
     pub sites: Vec<SiteReport>,
@@ -195,10 +195,10 @@ impl Report {
             batch_norms: batch_norms.into_iter().map(NodeReport::new).collect(),
             affines: affines.into_iter().map(NodeReport::new).collect(),
             nodes_removed: folded.applied.nodes_removed,
-            clones: folded.applied.clones,
+            clones: folded.applied.clones.len(),
             verification: Verification::Skipped,
             output: None,
-            notes: Vec::new(),
+            notes: notes(folded),
         }
     }
 
@@ -210,6 +210,21 @@ impl Report {
             .filter(|node| node.fold.is_some())
             .count();
         (folded, self.batch_norms.len() - folded)
+    }
+}
+
+fn notes(folded: &Folded<'_>) -> Vec<String> {
+    let clones = &folded.applied.clones;
+    let bytes: u64 = clones.iter().map(|copy| copy.bytes).sum();
+    let copies = format!(
+        "{} copied, {} in all, because other nodes read them unchanged",
+        text::count(clones.len(), "constant"),
+        text::bytes(bytes)
+    );
+    if clones.is_empty() {
+        Vec::new()
+    } else {
+        vec![copies]
     }
 }
 

@@ -31,6 +31,28 @@ pub fn render(report: &Report, detail: Detail) -> String {
     text
 }
 
+/// A verification alone.
+pub fn render_verification(verification: &Verification, detail: Detail) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = comparison(&mut text, verification, detail);
+    let reason = |comparison: &Comparison| comparison.reason.clone().unwrap_or_default();
+    let _ = match verification {
+        Verification::Unchanged => writeln!(text, "{GOOD}equivalent{GOOD:#}: the same bytes"),
+        Verification::Skipped => writeln!(text, "{DOUBTFUL}not verified{DOUBTFUL:#}"),
+        Verification::Equivalent(_) => writeln!(text, "{GOOD}equivalent{GOOD:#}"),
+        Verification::Different(comparison) => {
+            writeln!(text, "{BAD}different{BAD:#}: {}", reason(comparison))
+        }
+        Verification::Unknown(comparison) => writeln!(
+            text,
+            "{DOUBTFUL}unknown{DOUBTFUL:#}: {}",
+            reason(comparison)
+        ),
+    };
+    text
+}
+
 /// The plan alone: what would be folded, and why the rest stays.
 pub fn render_plan(report: &Report, detail: Detail) -> String {
     let mut text = String::new();
@@ -73,13 +95,21 @@ fn nodes(text: &mut String, report: &Report, detail: Detail) -> std::fmt::Result
             fold(text, node, detail)?;
         }
     }
-    if !report.affines.is_empty() {
+    let merged = |node: &&NodeReport| node.fold.as_ref().is_some_and(|fold| fold.way == "merge");
+    let (merged, affines): (Vec<_>, Vec<_>) = report.affines.iter().partition(merged);
+    for (nodes, what) in [
+        (affines, "that are a BatchNormalization in disguise"),
+        (merged, "merged into convolutions of the same value"),
+    ] {
+        if nodes.is_empty() {
+            continue;
+        }
         writeln!(
             text,
-            "  {GOOD}folded{GOOD:#} {} that are a BatchNormalization in disguise",
-            count(report.affines.len(), "other node")
+            "  {GOOD}folded{GOOD:#} {} {what}",
+            count(nodes.len(), "other node")
         )?;
-        for node in &report.affines {
+        for node in nodes {
             fold(text, node, detail)?;
         }
     }
@@ -107,6 +137,9 @@ fn fold(text: &mut String, node: &NodeReport, detail: Detail) -> std::fmt::Resul
         sites.join(", ")
     };
     write!(text, "    {}{} → {sites}", node.name, within(node))?;
+    if ["compensation", "reduction"].contains(&fold.way) {
+        write!(text, " {DOUBTFUL}by {}{DOUBTFUL:#}", fold.way)?;
+    }
     if !fold.through.is_empty() && detail == Detail::Full {
         write!(text, " {DIM}through {}{DIM:#}", fold.through.join(", "))?;
     }

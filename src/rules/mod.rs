@@ -50,6 +50,12 @@ pub enum Direction {
     Downstream,
 }
 
+/// Ways to bring about an affine behind an output.
+pub type Upstream = fn(&Graph<'_>, NodeId, usize, &Affine) -> Result<Vec<Step>, Refusal>;
+
+/// Ways to go on from affines in front of inputs.
+pub type Downstream = fn(&Graph<'_>, NodeId, &[(usize, Affine)]) -> Result<Vec<Step>, Refusal>;
+
 /// How an operator carries affines.
 #[derive(Clone, Copy, Debug)]
 pub enum Carrier {
@@ -58,9 +64,9 @@ pub enum Carrier {
     /// Between several values.
     Joint {
         /// Given the affine behind one output: the ways in which the inputs could bring it about, best first.
-        upstream: fn(&Graph<'_>, NodeId, usize, &Affine) -> Result<Vec<Step>, Refusal>,
+        upstream: Upstream,
         /// Given affines in front of some input slots.
-        downstream: fn(&Graph<'_>, NodeId, &[(usize, Affine)]) -> Result<Vec<Step>, Refusal>,
+        downstream: Downstream,
     },
 }
 

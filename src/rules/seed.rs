@@ -60,7 +60,15 @@ pub fn batch_norm(graph: &Graph<'_>, node: NodeId) -> Result<Affine, Refusal> {
     let affine = batch_norm::scale_shift(&scale, &bias, &mean, &var, kernel.epsilon);
     let (scale, shift) =
         affine.map_err(|error| refuse(graph, node, Code::Degenerate, error.to_string()))?;
-    let axis = 1.min(rank.saturating_sub(1));
+    if rank == 0 {
+        return Err(refuse(
+            graph,
+            node,
+            Code::UnknownShape,
+            "its input has no axes",
+        ));
+    }
+    let axis = 1.min(rank - 1);
     match (kernel.spatial, rank) {
         (true, _) => Ok(Affine::along(rank, axis, scale, shift)),
         // spatial = 0 (opset 1 to 8): parameters per activation, over all axes but the batch.

@@ -22,15 +22,34 @@ pub(crate) struct Sibling {
 /// A convolution of the operand in `slot` among the other operands of a sum.
 pub(crate) fn of_operand(graph: &Graph<'_>, sum: NodeId, slot: usize) -> Option<Sibling> {
     // A difference that loses its first operand would need a negation.
-    if slot == 0 && &*graph.node(sum).op == "Sub" {
+    if is_minuend(graph, sum, slot) {
         return None;
     }
     let x = graph.input(sum, slot)?;
-    beside(graph, sum, slot, x)
+    beside(graph, sum, slot, &|conv| tapped(graph, conv, x))
 }
 
-/// A convolution of `x` among the operands of a sum other than the one in `slot`.
-pub(crate) fn beside(graph: &Graph<'_>, sum: NodeId, slot: usize, x: ValueId) -> Option<Sibling> {
+/// Whether an operand is what another is taken away from.
+pub(crate) fn is_minuend(graph: &Graph<'_>, sum: NodeId, slot: usize) -> bool {
+    slot == 0 && &*graph.node(sum).op == "Sub"
+}
+
+/// The channels of a convolution of `x` that has a centre tap for each of them.
+pub(crate) fn tapped(graph: &Graph<'_>, conv: NodeId, x: ValueId) -> Option<usize> {
+    if graph.input(conv, 0) != Some(x) {
+        return None;
+    }
+    let channels = conv::layout(graph, conv).ok()?.dims[..2].iter().product();
+    conv::has_centre_tap(graph, conv, channels).then_some(channels)
+}
+
+/// A convolution among the operands of a sum other than the one in `slot`, if it is accepted.
+fn beside(
+    graph: &Graph<'_>,
+    sum: NodeId,
+    slot: usize,
+    accept: &dyn Fn(NodeId) -> Option<usize>,
+) -> Option<Sibling> {
     let mut open: Vec<(NodeId, usize, f64)> = operands(graph, sum, 1.0)
         .filter(|&(_, at, _)| at != slot)
         .collect();
@@ -43,11 +62,8 @@ pub(crate) fn beside(graph: &Graph<'_>, sum: NodeId, slot: usize, x: ValueId) ->
             continue;
         };
         match &*graph.node(producer).op {
-            "Conv" if graph.input(producer, 0) == Some(x) => {
-                let channels = conv::layout(graph, producer).ok()?.dims[..2]
-                    .iter()
-                    .product();
-                if conv::has_centre_tap(graph, producer, channels) {
+            "Conv" => {
+                if let Some(channels) = accept(producer) {
                     return Some(Sibling {
                         conv: producer,
                         sign,
@@ -60,6 +76,65 @@ pub(crate) fn beside(graph: &Graph<'_>, sum: NodeId, slot: usize, x: ValueId) ->
         }
     }
     None
+}
+
+/// A branch of a tree of sums, and a convolution in another.
+#[derive(Clone, Debug)]
+pub(crate) struct Branch {
+    /// The sum that the branch ends in.
+    pub(crate) sum: NodeId,
+    /// The operand that the branch is there.
+    pub(crate) operand: usize,
+    /// The convolution; its sign is relative to the branch.
+    pub(crate) sibling: Sibling,
+    /// Values between the convolution and the branch's meeting point.
+    pub(crate) between: Vec<ValueId>,
+    /// Where both meet.
+    pub(crate) end: Option<ValueId>,
+}
+
+/// Climbs from a value through the sums that alone read it, to a convolution that is accepted.
+pub(crate) fn climb(
+    graph: &Graph<'_>,
+    value: ValueId,
+    accept: &dyn Fn(NodeId) -> Option<usize>,
+) -> Option<Branch> {
+    let (sum, operand) = only_sum(graph, value)?;
+    if is_minuend(graph, sum, operand) {
+        return None;
+    }
+    let (mut at, mut from, mut factor) = (sum, operand, sign(graph, sum, operand));
+    let mut between = Vec::new();
+    loop {
+        if let Some(mut sibling) = beside(graph, at, from, accept) {
+            sibling.sign *= factor;
+            let end = graph.output(at, 0);
+            between.extend(graph.output(sibling.conv, 0));
+            between.retain(|value| end != Some(*value));
+            return Some(Branch {
+                sum,
+                operand,
+                sibling,
+                between,
+                end,
+            });
+        }
+        let value = graph.output(at, 0)?;
+        (at, from) = only_sum(graph, value)?;
+        factor *= sign(graph, at, from);
+        between.push(value);
+    }
+}
+
+/// The sum that alone reads a value.
+fn only_sum(graph: &Graph<'_>, value: ValueId) -> Option<(NodeId, usize)> {
+    let at = graph.value(value);
+    let [(reader, slot)] = at.consumers[..] else {
+        return None;
+    };
+    let is_sum = matches!(&*graph.node(reader).op, "Add" | "Sub" | "Sum")
+        && graph.node(reader).scope == at.scope;
+    (is_sum && !at.is_output && !at.is_reserved).then_some((reader, slot))
 }
 
 fn operands<'g>(

@@ -4,11 +4,18 @@ use std::rc::Rc;
 
 use super::window::Window;
 use super::{Dim, broadcast, reshaped};
-use crate::graph::{Graph, NodeId, ValueId};
+use crate::graph::{Graph, NodeId, Scope, ScopeKind, ValueId};
 
 /// Fills shapes, element types and the contents of integer values, in topological order.
 pub(in crate::graph) fn infer(graph: &mut Graph<'_>) {
-    for index in 0..graph.nodes.len() {
+    // A node that holds a body comes before it; what it gives is known the second time.
+    let passes = if graph.scopes.iter().any(|scope| scope.parent.is_some()) {
+        2
+    } else {
+        1
+    };
+    let nodes = graph.nodes.len();
+    for index in (0..passes).flat_map(|_| 0..nodes) {
         node(graph, NodeId(index as u32));
     }
 }
@@ -140,6 +147,7 @@ fn shapes(graph: &mut Graph<'_>, id: NodeId) -> Option<Shapes> {
         "DepthToSpace" | "SpaceToDepth" => one(depth_space(graph, id, &op)),
         _ if op.starts_with("Reduce") => one(reduce(graph, id)),
         "LSTM" | "GRU" | "RNN" => Some(recurrent(graph, id)),
+        "If" => Some(branches(graph, id)),
         _ => None,
     }
 }
@@ -149,10 +157,15 @@ fn dims(graph: &Graph<'_>, id: NodeId, slot: usize) -> Option<Vec<Dim>> {
     graph.shape(value).map(|shape| shape.0.clone())
 }
 
-/// A negative axis counts from the end.
+/// A negative axis counts from the end; an axis that the value does not have is none.
 pub(crate) fn axis(axis: i64, rank: usize) -> Option<usize> {
     let rank = i64::try_from(rank).ok()?;
-    usize::try_from(if axis < 0 { axis + rank } else { axis }).ok()
+    let axis = if axis < 0 {
+        axis.checked_add(rank)?
+    } else {
+        axis
+    };
+    usize::try_from(axis).ok().filter(|_| axis < rank)
 }
 
 fn elementwise(graph: &mut Graph<'_>, id: NodeId) -> Option<Vec<Dim>> {
@@ -326,7 +339,13 @@ fn targets(shape: &[i64]) -> (Vec<Dim>, Option<usize>) {
 
 fn flatten(graph: &mut Graph<'_>, id: NodeId) -> Option<Vec<Dim>> {
     let input = dims(graph, id, 0)?;
-    let at = axis(graph.node(id).int("axis", 1).ok()?, input.len())?;
+    // Flatten may cut behind the last axis.
+    let at = graph.node(id).int("axis", 1).ok()?;
+    let at = if at == input.len() as i64 {
+        input.len()
+    } else {
+        axis(at, input.len())?
+    };
     let mut product = |dims: &[Dim]| {
         let alone: Vec<Dim> = dims
             .iter()
@@ -554,22 +573,24 @@ fn expand(graph: &mut Graph<'_>, id: NodeId, op: &str) -> Option<Vec<Dim>> {
 
 /// Only the axes that these operators leave alone are followed.
 fn resized(graph: &mut Graph<'_>, id: NodeId, op: &str) -> Option<Vec<Dim>> {
-    let mut result = dims(graph, id, 0)?;
-    let rank = result.len();
-    for axis in 0..rank {
+    let input = dims(graph, id, 0)?;
+    let rank = input.len();
+    let mut result = Vec::with_capacity(rank);
+    for (axis, dim) in input.iter().enumerate() {
         let kept = match op {
             "Pad" => crate::rules::geometry::pads(graph, id).and_then(|pads| {
                 let total = pads.get(axis)?.checked_add(*pads.get(axis + rank)?)?;
                 match total {
-                    0 => Some(result[axis]),
-                    _ => usize::try_from(result[axis].known()? as i64 + total)
-                        .ok()
-                        .map(Dim::Known),
+                    0 => Some(*dim),
+                    _ => {
+                        let extent = i64::try_from(dim.known()?).ok()?.checked_add(total)?;
+                        usize::try_from(extent).ok().map(Dim::Known)
+                    }
                 }
             }),
             _ => crate::rules::geometry::resized(graph, id, axis),
         };
-        result[axis] = kept.unwrap_or_else(|| graph.symbols.fresh());
+        result.push(kept.unwrap_or_else(|| graph.symbols.fresh()));
     }
     Some(result)
 }
@@ -627,6 +648,28 @@ fn recurrent(graph: &mut Graph<'_>, id: NodeId) -> Shapes {
         })
     };
     vec![all().map(|dims| dims.to_vec())]
+}
+
+/// What all branches of an If agree on.
+fn branches(graph: &Graph<'_>, id: NodeId) -> Shapes {
+    let bodies = graph
+        .scopes
+        .iter()
+        .filter(|scope| scope.kind == ScopeKind::Nested { node: id });
+    let bodies: Vec<&Scope<'_>> = bodies.collect();
+    let agreed = |slot: usize| {
+        let of = |scope: &&Scope<'_>| {
+            graph
+                .shape(*scope.outputs.get(slot)?)
+                .map(|shape| shape.0.clone())
+        };
+        let first = of(bodies.first()?)?;
+        bodies
+            .iter()
+            .all(|scope| of(scope).as_ref() == Some(&first))
+            .then_some(first)
+    };
+    (0..graph.node(id).outputs.len()).map(agreed).collect()
 }
 
 /// Follows integer values that are computed from shapes.

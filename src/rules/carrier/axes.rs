@@ -105,6 +105,7 @@ pub fn unsqueeze(
 /// Drops axes; their extent is 1 in the value, so it is in the affine.
 pub(super) fn without_axes(affine: &Affine, mut axes: Vec<usize>) -> Affine {
     axes.sort_unstable();
+    axes.dedup();
     affine.map(|array| {
         axes.iter()
             .rev()
@@ -117,6 +118,7 @@ pub(super) fn without_axes(affine: &Affine, mut axes: Vec<usize>) -> Affine {
 /// Adds axes of extent 1.
 pub(super) fn with_axes(affine: &Affine, mut axes: Vec<usize>) -> Affine {
     axes.sort_unstable();
+    axes.dedup();
     affine.map(|array| {
         axes.iter()
             .fold(array.clone(), |array, &axis| array.insert_axis(Axis(axis)))

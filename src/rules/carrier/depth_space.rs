@@ -60,7 +60,8 @@ fn carry(
 ) -> Result<Affine, Refusal> {
     fixed_along(graph, node, affine, |axis| axis != 1)?;
     let block = readable(graph, node, graph.node(node).int("blocksize", 1))?;
-    let block = usize::try_from(block).unwrap_or(0).pow(2);
+    let block = usize::try_from(block).unwrap_or(0);
+    let block = block.checked_mul(block).unwrap_or(0);
     let deep_value = if deep_side == 0 {
         graph.input(node, 0)
     } else {

@@ -22,6 +22,18 @@ pub const NORM: Carrier = Carrier::Joint {
     downstream,
 };
 
+fn only_channels(graph: &Graph<'_>, node: NodeId, affine: &Affine) -> Result<(), Refusal> {
+    if affine.rank() < 2 {
+        return Err(refuse(
+            graph,
+            node,
+            Code::AxesMixed,
+            "its value has no channel axis",
+        ));
+    }
+    fixed_along(graph, node, affine, |axis| axis != 1)
+}
+
 fn parameter(graph: &Graph<'_>, node: NodeId, slot: usize) -> Result<ArrayD<f64>, Refusal> {
     let Some(value) = graph.input(node, slot) else {
         return Err(refuse(
@@ -60,7 +72,7 @@ fn upstream(
 }
 
 fn per_channel(graph: &Graph<'_>, node: NodeId, affine: &Affine) -> Result<Vec<Step>, Refusal> {
-    fixed_along(graph, node, affine, |axis| axis != 1)?;
+    only_channels(graph, node, affine)?;
     let (scale, bias) = (parameter(graph, node, 1)?, parameter(graph, node, 2)?);
     if scale.ndim() != 1
         || bias.shape() != scale.shape()
@@ -98,7 +110,7 @@ fn taken(node: NodeId, affine: &Affine, scale: &ArrayD<f64>, bias: &ArrayD<f64>)
 }
 
 fn per_group(graph: &Graph<'_>, node: NodeId, affine: &Affine) -> Result<Vec<Step>, Refusal> {
-    fixed_along(graph, node, affine, |axis| axis != 1)?;
+    only_channels(graph, node, affine)?;
     let (scale, bias) = (parameter(graph, node, 1)?, parameter(graph, node, 2)?);
     let each = affine.extent(1) / scale.len().max(1);
     let group = |array: &ArrayD<f64>| {
@@ -187,7 +199,7 @@ fn downstream(
             "it normalises by what it is given",
         ));
     }
-    fixed_along(graph, node, affine, |axis| axis != 1)?;
+    only_channels(graph, node, affine)?;
     let own = seed::batch_norm(graph, node)?;
     let (scale, bias, mean) = (
         parameter(graph, node, 1)?,

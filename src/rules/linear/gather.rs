@@ -25,6 +25,14 @@ pub fn layout(graph: &Graph<'_>, node: NodeId) -> Result<Layout, Refusal> {
             "its axis is out of range",
         ));
     };
+    if output_rank + 1 < dims.len() {
+        return Err(refuse(
+            graph,
+            node,
+            Code::UnknownShape,
+            "the rank of its output is in doubt",
+        ));
+    }
     let from_end = |axis: usize| output_rank + axis - dims.len();
     let kept = (0..dims.len())
         .filter(|&axis| axis != gathered)

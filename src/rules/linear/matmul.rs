@@ -30,12 +30,12 @@ pub fn layout(graph: &Graph<'_>, node: NodeId) -> Result<Layout, Refusal> {
     let variable_rank = shape(graph, node, graph.input(node, 1 - slot))?.rank();
     let output_rank = shape(graph, node, graph.output(node, 0))?.rank();
     let rank = dims.len();
-    if rank < 2 || variable_rank < 2 {
+    if rank < 2 || variable_rank < 2 || output_rank < rank.max(variable_rank) {
         return Err(refuse(
             graph,
             node,
             Code::UnknownShape,
-            "one of its factors is a vector",
+            "one of its factors is a vector, or a rank is in doubt",
         ));
     }
     // Weight axis that the output shows, and weight axis that the product sums over.
@@ -91,7 +91,7 @@ pub(super) fn shift_of(
     let weights = constant(graph, node, value, graph.floats(value))?;
     let pending = graph.node(node).pending.as_deref();
     let mut product = zip(
-        &*weights,
+        &weights,
         &on_weight(affine.shift(), &layout.input, &layout.dims),
         |w, t| w * t,
     );
