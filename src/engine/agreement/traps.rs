@@ -531,3 +531,68 @@ fn float32_products_run_on_tract_and_agree_with_the_own_kernel() {
     assert_eq!(a.len(), b.len());
     assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-4));
 }
+
+#[test]
+fn batch_norms_run_that_common_engines_refuse() {
+    check(
+        "rank 1",
+        &model(|g| g.input("x", [7]).batch_norm().output("y")),
+    );
+    let computed_parameters = |g: &Graph| {
+        let x = g.input("x", [3, 4, 5]);
+        let [scale, b, mean] = ["scale", "b", "mean"].map(|name| g.input(name, [4]).op("Tanh"));
+        let var = g.input("var", [4]).op("Exp");
+        g.op("BatchNormalization", &[&x, &scale, &b, &mean, &var])
+            .output("y")
+    };
+    check("computed parameters", &model(computed_parameters));
+}
+
+#[test]
+fn training_mode_gives_the_batchs_statistics() {
+    let (n, c, plane, momentum) = (3, 4, 5, 0.75);
+    let model = model(|g| {
+        let y = g.input("x", [n, c, plane]).batch_norm();
+        let outputs = y
+            .attr("training_mode", 1)
+            .attr("momentum", momentum as f32)
+            .outputs(3);
+        outputs[1].output("mean_out");
+        outputs[2].output("var_out");
+        outputs[0].output("y")
+    });
+    let initializers = &model.graph.as_ref().unwrap().initializer;
+    let parameter = |at: usize| Reference::from_proto(&initializers[at]).unwrap().data;
+    let names: Vec<&str> = initializers.iter().map(|tensor| tensor.name()).collect();
+    assert_eq!(names, ["bn_0.scale", "bn_0.B", "bn_0.mean", "bn_0.var"]);
+    let values = numbers(n * c * plane, 11);
+    let x = Tensor::new(vec![n, c, plane], values)
+        .unwrap()
+        .rounded_to(ElementType::Float32);
+    let values = x.to_f64().unwrap();
+    let outputs = run(&model, &[("x", x)]).unwrap();
+    let of = |name: &str| {
+        let found = outputs.iter().find(|(output, _)| output == name).unwrap();
+        found.1.to_f64().unwrap()
+    };
+    let (y, means, vars) = (of("y"), of("mean_out"), of("var_out"));
+    for channel in 0..c {
+        let at: Vec<usize> = (0..n * c * plane)
+            .filter(|position| position / plane % c == channel)
+            .collect();
+        let count = at.len() as f64;
+        let mean = at.iter().map(|&p| values[p]).sum::<f64>() / count;
+        let var = at.iter().map(|&p| (values[p] - mean).powi(2)).sum::<f64>() / count;
+        let near = |found: f64, expected: f64| (found - expected).abs() < 1e-5;
+        let running = |old: f64, new: f64| old * momentum + new * (1.0 - momentum);
+        assert!(near(means[channel], running(parameter(2)[channel], mean)));
+        assert!(near(vars[channel], running(parameter(3)[channel], var)));
+        for position in at {
+            let factor = parameter(0)[channel] / (var + f64::from(1e-5f32)).sqrt();
+            assert!(near(
+                y[position],
+                (values[position] - mean) * factor + parameter(1)[channel]
+            ));
+        }
+    }
+}

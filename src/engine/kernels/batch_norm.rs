@@ -56,16 +56,37 @@ fn run<T: Real + crate::batch_norm::Element>(
     ];
     let failed = |error: crate::batch_norm::BatchNormError| Fault::invalid(error.to_string());
     let parameters = Parameters::new(&scale, &b, &mean, &var).map_err(failed)?;
-    if node.mode == Mode::Training {
-        return Err(Fault::unsupported("training mode"));
-    }
     let mut elements = x
         .into_elements::<T>()
         .map_err(|_| Fault::unsupported("this type"))?;
     let view = ArrayViewMut::from_shape(IxDyn(&shape), &mut elements);
     let view = view.map_err(|error| Fault::invalid(error.to_string()))?;
-    node.normalizer(&parameters)
-        .apply_in_place(view)
-        .map_err(failed)?;
-    Ok(vec![Tensor::new(shape, elements)?.declared(element)])
+    let statistics = match node.mode {
+        Mode::Inference => {
+            let normalizer = node.normalizer(&parameters);
+            normalizer.apply_in_place(view).map_err(failed)?;
+            None
+        }
+        Mode::Training => Some(node.train_in_place(view, &parameters).map_err(failed)?),
+    };
+    let mut outputs = vec![Tensor::new(shape, elements)?.declared(element)];
+    if let Some(statistics) = statistics {
+        // Statistics are of the type of mean and var (opset 15), which before was that of X.
+        let element = call.input(3)?.element();
+        let held = call.precision.compute_type(element);
+        for output in node
+            .outputs()
+            .iter()
+            .skip(1)
+            .take(call.node.outputs.len().saturating_sub(1))
+        {
+            let numbers = statistics.output(*output).unwrap_or_default().to_vec();
+            outputs.push(
+                Tensor::vector(numbers)
+                    .with_floats_as(held)
+                    .declared(element),
+            );
+        }
+    }
+    Ok(outputs)
 }
