@@ -4,15 +4,7 @@
 //! one read and one write in inference mode, two reads and one write in training mode.
 //! The last column is the share of the bandwidth that the copy reached in the same turns.
 
-<<<<<<< HEAD
-#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
-#![expect(
-    clippy::type_complexity,
-    reason = "a kernel under test is a closure over views"
-)]
-=======
 #![expect(clippy::print_stdout, reason = "the table is the result")]
->>>>>>> kernel
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -63,12 +63,7 @@ pub(super) fn careful(mut values: impl Iterator<Item = f64> + Clone) -> Spread {
     if values.all(|value| value == first) {
         return Spread {
             mean: first,
-<<<<<<< HEAD
-            // Zero, or NaN where the elements are not finite.
-            m2: first * 0.0,
-=======
             m2: if first.is_finite() { 0.0 } else { f64::NAN },
->>>>>>> kernel
         };
     }
     two_passes(all)
