@@ -1202,3 +1202,34 @@ fn growth_by_copies_can_be_bounded() {
         "bn_0 stays: upstream growth, downstream growth, sideways growth"
     );
 }
+
+#[test]
+fn a_shift_has_the_type_of_the_weight_where_nothing_else_tells_it() {
+    let m = model(|g| {
+        let x = g.dtype(DataType::Double).input("x", [2, 5, 4]);
+        let x = g
+            .op("Strange", &[&x])
+            .domain("org.custom")
+            .shape([2, 5, 4])
+            .dtype(DataType::Double);
+        x.reshape([2, 5, 4])
+            .matmul(6)
+            .transpose([0, 2, 1])
+            .batch_norm()
+            .relu()
+            .output("y")
+    });
+    let (text, folded) = support::folded_with(&m, &PlanOptions::default());
+    assert_eq!(
+        text,
+        "bn_0 -> matmul_0 output, matmul_0 add through transpose_0"
+    );
+    let graph = folded.graph.expect("a graph");
+    assert!(
+        graph
+            .initializer
+            .iter()
+            .filter(|tensor| tensor.data_type() != 7)
+            .all(|tensor| tensor.data_type() == 11)
+    );
+}
