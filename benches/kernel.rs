@@ -86,7 +86,18 @@ fn bench<T: Element>(shape: &[usize], dtype: &str, filter: &str) {
     };
     let node = BatchNorm::new(15, &attributes, 3).expect("valid attributes");
     let normalizer = Normalizer::new(&parameters, 1e-5, true);
-    let contenders = [
+    for contender in contenders(&node, &normalizer, &parameters) {
+        compare(&x, dtype, &contender);
+    }
+}
+
+/// All that are measured; another implementation joins here.
+fn contenders<'a, T: Element>(
+    node: &'a BatchNorm,
+    normalizer: &'a Normalizer,
+    parameters: &'a Parameters,
+) -> Vec<Contender<'a, T>> {
+    vec![
         Contender {
             name: "inference",
             passes: 2.0,
@@ -101,20 +112,17 @@ fn bench<T: Element>(shape: &[usize], dtype: &str, filter: &str) {
             name: "training",
             passes: 3.0,
             run: Box::new(|x, y| {
-                node.train_into(x, &parameters, y).expect("shapes fit");
+                node.train_into(x, parameters, y).expect("shapes fit");
             }),
         },
         Contender {
             name: "training in place",
             passes: 3.0,
             run: Box::new(|_, y| {
-                node.train_in_place(y, &parameters).expect("shapes fit");
+                node.train_in_place(y, parameters).expect("shapes fit");
             }),
         },
-    ];
-    for contender in contenders {
-        compare(&x, dtype, &contender);
-    }
+    ]
 }
 
 fn compare<T: Element>(x: &ArrayD<T>, dtype: &str, contender: &Contender<'_, T>) {

@@ -7,6 +7,7 @@
 //!
 //! NaN and infinity follow the formula. The result does not depend on layout or threads.
 
+use bytemuck::zeroed_vec;
 use ndarray::{Array, ArrayView, ArrayViewD, ArrayViewMut, ArrayViewMutD, Dimension};
 
 use super::element::Element;
@@ -54,8 +55,9 @@ impl Normalizer {
         x: ArrayView<'_, T, D>,
     ) -> Result<Array<T, D>, BatchNormError> {
         self.check(x.shape())?;
-        if x.is_standard_layout() {
-            let mut y = Array::from_elem(x.raw_dim(), T::default());
+        if x.is_standard_layout()
+            && let Ok(mut y) = Array::from_shape_vec(x.raw_dim(), zeroed_vec(x.len()))
+        {
             self.run(x.into_dyn(), y.view_mut().into_dyn());
             return Ok(y);
         }
