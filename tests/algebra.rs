@@ -1268,7 +1268,7 @@ fn a_decomposed_batch_norm_folds_like_one() {
 fn affines_in_disguise_are_left_alone_when_asked_to() {
     let m = model(|g| {
         let x = g.dtype(DataType::Double).input("x", [2, 4, 6, 6]).conv(4);
-        x.mul(&g.weight("scale", [4, 1, 1]))
+        x.mul(g.weight("scale", [4, 1, 1]))
             .relu()
             .conv(3)
             .batch_norm()

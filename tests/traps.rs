@@ -64,7 +64,7 @@ fn a_constant_of_the_width_is_no_channel_factor() {
                 .input("x", [2, 4, 4, 4])
                 .conv(4)
                 .kernel([1, 1]);
-            x.mul(&g.weight("scale", shape)).relu().output("y")
+            x.mul(g.weight("scale", shape)).relu().output("y")
         });
         refused(&m, "");
     }
@@ -78,7 +78,7 @@ fn a_constant_that_widens_an_axis_of_extent_one_stays() {
             .input("x", [1, 4, 1, 1])
             .conv(4)
             .kernel([1, 1]);
-        x.mul(&g.weight("scale", [1, 4, 5, 1])).relu().output("y")
+        x.mul(g.weight("scale", [1, 4, 5, 1])).relu().output("y")
     });
     refused(&m, "");
 }
@@ -369,7 +369,7 @@ fn parameters_that_two_batch_norms_share_are_not_lost() {
             .batch_norm()
             .with_input(1, &scale);
         let b = x.sigmoid().batch_norm().with_input(1, &scale);
-        a.relu().add(&b.sigmoid()).output("y")
+        a.relu().add(b.sigmoid()).output("y")
     });
     let folded = check(
         &m,
