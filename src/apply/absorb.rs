@@ -5,53 +5,17 @@
 //! All of it in f64; the weight is scaled as it streams and rounded once, when it is written.
 //! One function serves every [`Layout`].
 
-use std::hash::Hasher as _;
-
-use ndarray::{ArrayD, Axis, IxDyn, Slice};
+use ndarray::{ArrayD, IxDyn, Slice};
 
 use super::ApplyError;
+use super::shift_sum::ShiftSum;
+use super::update::{Elements, Update};
 use crate::affine::{broadcast, compacted, vector, zip};
 use crate::graph::edit::channels;
 use crate::graph::{Constant, Graph, NodeId, Pending, ValueId};
 use crate::rules::carrier::operand::{trimmed, widened};
 use crate::rules::linear::{Bias, Layout, conv, on_weight};
 use crate::rules::{LINEAR, Refusal};
-
-/// New elements for an input slot of a node.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Update {
-    pub(super) node: NodeId,
-    pub(super) slot: usize,
-    pub(super) elements: Elements,
-}
-
-/// Elements of a new constant.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Elements {
-    /// In full.
-    Full(ArrayD<f64>),
-    /// As a change of what stands in the slot.
-    Scaled {
-        dims: Vec<usize>,
-        scale: ArrayD<f64>,
-        add: Vec<(usize, f64)>,
-    },
-}
-
-impl Elements {
-    /// Equal elements have equal digests.
-    pub(super) fn digest(&self) -> u64 {
-        let (array, add) = match self {
-            Elements::Full(array) => (array, &[][..]),
-            Elements::Scaled { scale, add, .. } => (scale, &add[..]),
-        };
-        let mut hasher = std::hash::DefaultHasher::new();
-        // Zeros of both signs are equal, so they must be one here.
-        let elements = array.iter().chain(add.iter().map(|(_, x)| x));
-        elements.for_each(|x| hasher.write_u64((x + 0.0).to_bits()));
-        hasher.finish()
-    }
-}
 
 /// What becomes of a node's parameters.
 #[derive(Debug, Default)]
@@ -421,82 +385,6 @@ impl Site<'_, '_> {
             _ => sum.add(0, self.floats(*weight)?.as_slice().unwrap_or_default()),
         }
         Ok(Some(sum.total()))
-    }
-}
-
-/// A running `Σ W·t`, with the rounding errors of the sum carried along (Neumaier).
-struct ShiftSum {
-    /// Neighbours that share a factor and a sum.
-    run: usize,
-    /// Extent, stride in the factors, stride in the sums of the axes outside a run.
-    axes: Vec<(usize, usize, usize)>,
-    factors: Vec<f64>,
-    sums: Vec<(f64, f64)>,
-}
-
-impl ShiftSum {
-    fn new(dims: &[usize], shift: &ArrayD<f64>, kept: &[bool]) -> ShiftSum {
-        let inner = dims.iter().zip(kept).enumerate().rev();
-        let inner = inner
-            .take_while(|(axis, (_, kept))| !**kept && shift.len_of(Axis(*axis)) == 1)
-            .count();
-        let outer = dims.len() - inner;
-        let (mut factor_stride, mut sum_stride) = (1, 1);
-        let mut axes = Vec::new();
-        for axis in (0..outer).rev() {
-            let extent = shift.len_of(Axis(axis));
-            let factor = if extent > 1 { factor_stride } else { 0 };
-            let sum = if kept[axis] { sum_stride } else { 0 };
-            axes.push((dims[axis], factor, sum));
-            factor_stride *= extent;
-            sum_stride *= if kept[axis] { dims[axis] } else { 1 };
-        }
-        axes.reverse();
-        ShiftSum {
-            run: dims[outer..].iter().product(),
-            axes,
-            factors: broadcast(shift, shift.shape()).iter().copied().collect(),
-            sums: vec![(0.0, 0.0); sum_stride],
-        }
-    }
-
-    fn add(&mut self, first: usize, chunk: &[f64]) {
-        let mut at = first;
-        let mut rest = chunk;
-        while !rest.is_empty() {
-            let here = (self.run - at % self.run).min(rest.len());
-            let (head, tail) = rest.split_at(here);
-            let (mut index, mut factor, mut place) = (at / self.run, 0, 0);
-            for &(extent, factor_stride, sum_stride) in self.axes.iter().rev() {
-                let digit = index % extent;
-                index /= extent;
-                factor += digit * factor_stride;
-                place += digit * sum_stride;
-            }
-            let t = self.factors[factor];
-            if t != 0.0 {
-                let (sum, error) = &mut self.sums[place];
-                for w in head {
-                    let term = w * t;
-                    let next = *sum + term;
-                    *error += if sum.abs() >= term.abs() {
-                        (*sum - next) + term
-                    } else {
-                        (term - next) + *sum
-                    };
-                    *sum = next;
-                }
-            }
-            at += here;
-            rest = tail;
-        }
-    }
-
-    fn total(self) -> Vec<f64> {
-        self.sums
-            .into_iter()
-            .map(|(sum, error)| sum + error)
-            .collect()
     }
 }
 

@@ -9,13 +9,16 @@
 mod absorb;
 mod names;
 mod place;
+mod shift_sum;
 mod sweep;
+mod update;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use absorb::{Attribute, Elements, Update, absorb};
+use absorb::{Attribute, absorb};
 use names::Names;
+use update::{Elements, Update};
 
 use crate::graph::{Graph, NodeId, Origin, ValueId};
 use crate::onnx::model::Name;

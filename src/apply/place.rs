@@ -1,6 +1,6 @@
 //! Where new tensors and nodes go.
 
-use super::absorb::Update;
+use super::update::Update;
 use super::{ApplyError, Copied, Elements, NewData, Rewrite, blamed};
 use crate::graph::{Constant, NodeId, Origin, ScopeKind, ValueId};
 use crate::onnx::model::{AttributeValue, GraphView, Name, TensorView};

@@ -8,6 +8,7 @@
 
 pub mod constant;
 pub(crate) mod edit;
+mod error;
 mod index;
 pub mod shape;
 
@@ -21,7 +22,8 @@ use crate::onnx::model::{Model, Name, NodeView, OperatorSet, TensorView};
 
 pub use constant::{Constant, NotConstant};
 pub use edit::{Effect, Keep};
-pub use index::{GraphError, Reading};
+pub use error::GraphError;
+pub use index::Reading;
 pub use shape::{Dim, Shape};
 
 /// Identifies a node of a [`Graph`].

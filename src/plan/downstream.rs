@@ -6,7 +6,8 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use super::{BUDGET, Found, finite, fits, rewritable};
+use super::checks::{finite, fits, rewritable};
+use super::{BUDGET, Found};
 use crate::affine::Affine;
 use crate::graph::{Effect, Graph, Keep, NodeId, ValueId};
 use crate::rules::{self, Code, Refusal, Step, refuse};

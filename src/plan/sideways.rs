@@ -2,7 +2,8 @@
 //!
 //! The convolution may stand anywhere in the same tree of sums, as long as nothing else reads what lies between.
 
-use super::{Found, finite};
+use super::Found;
+use super::checks::finite;
 use crate::affine::Affine;
 use crate::graph::edit::channels;
 use crate::graph::{Effect, Graph, Keep, NodeId};

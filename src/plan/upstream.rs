@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{BUDGET, Found, downstream, finite, fits, rewritable};
+use super::checks::{finite, fits, rewritable};
+use super::{BUDGET, Found, downstream};
 use crate::affine::Affine;
 use crate::graph::{Effect, Graph, Keep, NodeId, ValueId};
 use crate::rules::{self, Code, Refusal, Step, refuse};

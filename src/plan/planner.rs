@@ -1,0 +1,336 @@
+//! The planner: seeds, the ways they are tried, and the passes until nothing more folds.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::checks::check_parameters;
+use super::upstream::Readers;
+use super::{
+    Entry, Fold, Found, Outcome, Plan, PlanError, PlanOptions, Site, Way, downstream, merge,
+    reduce, sideways, upstream,
+};
+use crate::graph::{Effect, Graph, NodeId, ScopeKind, ValueId};
+use crate::rules::{Code, Refusal, refuse, seed};
+
+pub(super) struct Planner<'g, 'm> {
+    original: &'g Graph<'m>,
+    options: &'g PlanOptions,
+    graph: Graph<'m>,
+    seeds: Vec<NodeId>,
+    folded: BTreeMap<NodeId, Fold>,
+    refused: BTreeMap<NodeId, BTreeMap<Way, Refusal>>,
+}
+
+impl<'g, 'm> Planner<'g, 'm> {
+    pub(super) fn new(
+        original: &'g Graph<'m>,
+        options: &'g PlanOptions,
+    ) -> Result<Planner<'g, 'm>, PlanError> {
+        let is_batch_norm = |&node: &NodeId| &*original.node(node).op == "BatchNormalization";
+        let mut seeds: Vec<NodeId> = original.node_ids().filter(is_batch_norm).collect();
+        for &node in &seeds {
+            check_parameters(original, node)?;
+        }
+        if !options.only_batch_norm {
+            let in_disguise = original.node_ids().filter(|node| !is_batch_norm(node));
+            seeds.extend(
+                in_disguise.filter(|&node| matches!(seed::affine(original, node), Some(Ok(_)))),
+            );
+        }
+        let name = |&node: &NodeId| {
+            let output = original
+                .output(node, 0)
+                .map(|output| original.value(output).name.clone());
+            (!is_batch_norm(&node), original.node(node).scope, output)
+        };
+        seeds.sort_by_cached_key(name);
+        Ok(Planner {
+            original,
+            options,
+            graph: original.clone(),
+            seeds,
+            folded: BTreeMap::new(),
+            refused: BTreeMap::new(),
+        })
+    }
+
+    /// Passes over the seeds until one folds nothing. Within a pass the better ways come first for all seeds, and a fold
+    /// reopens them for the seeds around it.
+    pub(super) fn run(&mut self) {
+        let optional = [
+            (Way::Compensation, self.options.compensate),
+            (Way::Reduction, self.options.reduce),
+        ];
+        let mut ways = vec![Way::Upstream, Way::Downstream, Way::Sideways];
+        ways.extend(
+            optional
+                .iter()
+                .filter(|(_, wanted)| *wanted)
+                .map(|(way, _)| *way),
+        );
+        let places: BTreeMap<NodeId, usize> = self
+            .seeds
+            .iter()
+            .enumerate()
+            .map(|(place, &node)| (node, place))
+            .collect();
+        loop {
+            let before = self.folded.len();
+            let all = ways
+                .iter()
+                .flat_map(|&way| (0..self.seeds.len()).map(move |seed| (way, seed)));
+            self.pass(&ways, &places, all.collect());
+            if self.folded.len() == before {
+                break;
+            }
+        }
+        if self.options.merge_branches {
+            self.merge();
+        }
+    }
+
+    /// Folds are done; convolutions that sums bring together become one, the smaller into the larger.
+    fn merge(&mut self) {
+        let is_conv = |&node: &NodeId| &*self.graph.node(node).op == "Conv";
+        let mut convolutions: Vec<NodeId> = self.graph.node_ids().filter(is_conv).collect();
+        convolutions.sort_by_cached_key(|&node| {
+            let output = self.graph.output(node, 0);
+            output.map(|output| self.graph.value(output).name.clone())
+        });
+        for node in convolutions {
+            let found = match self.is_kept(node) {
+                true => continue,
+                false => merge::search(&self.graph, node),
+            };
+            if let Ok(fold) = found.and_then(|found| self.fold(node, Way::Merge, found)) {
+                self.seeds.push(node);
+                self.perform(node, fold);
+            }
+        }
+    }
+
+    fn pass(
+        &mut self,
+        ways: &[Way],
+        places: &BTreeMap<NodeId, usize>,
+        mut open: BTreeSet<(Way, usize)>,
+    ) {
+        while let Some((way, seed)) = open.pop_first() {
+            let node = self.seeds[seed];
+            if self.folded.contains_key(&node) {
+                continue;
+            }
+            match self.attempt(node, way) {
+                Ok(fold) => {
+                    let near = self.perform(node, fold);
+                    let near = near.iter().filter_map(|node| places.get(node));
+                    open.extend(near.flat_map(|&place| ways.iter().map(move |&way| (way, place))));
+                }
+                Err(refusal) => {
+                    self.refused.entry(node).or_default().insert(way, refusal);
+                }
+            }
+        }
+    }
+
+    fn attempt(&self, node: NodeId, way: Way) -> Result<Fold, Refusal> {
+        if let Some(refusal) = self.options.excluded.get(&node) {
+            return Err(refusal.clone());
+        }
+        if self.is_kept(node)
+            || self
+                .options
+                .only
+                .as_ref()
+                .is_some_and(|only| !only.is_match(self.original.label(node)))
+        {
+            return Err(refuse(
+                &self.graph,
+                node,
+                Code::Held,
+                "--keep or --only holds it out",
+            ));
+        }
+        let gone = || {
+            refuse(
+                &self.graph,
+                node,
+                Code::Nonlinear,
+                "it is no affine of one value",
+            )
+        };
+        let (slot, affine) = seed::affine(&self.graph, node).ok_or_else(gone)??;
+        let found = match way {
+            Way::Upstream => upstream::search(&self.graph, node, slot, &affine, Readers::Refused)?,
+            Way::Downstream => downstream::search(&self.graph, node, slot, &affine)?,
+            Way::Sideways => sideways::search(&self.graph, node, slot, &affine)?,
+            Way::Compensation => {
+                upstream::search(&self.graph, node, slot, &affine, Readers::Compensated)?
+            }
+            Way::Reduction => reduce::search(&self.graph, node, &affine)?,
+            Way::Merge => merge::search(&self.graph, node)?,
+        };
+        self.fold(node, way, found)
+    }
+
+    /// Nodes that a fold inserted have no name to be kept by.
+    fn is_kept(&self, node: NodeId) -> bool {
+        (node.0 as usize) < self.original.nodes.len()
+            && self.options.keep.is_match(self.original.label(node))
+    }
+
+    fn fold(&self, seed: NodeId, way: Way, found: Found) -> Result<Fold, Refusal> {
+        if let Some(kept) = found
+            .effects
+            .iter()
+            .filter_map(touched)
+            .find(|&node| self.is_kept(node))
+        {
+            return Err(refuse(
+                &self.graph,
+                kept,
+                Code::Held,
+                "--keep holds it as it is",
+            ));
+        }
+        let count = |wanted: fn(&Effect) -> bool| {
+            found.effects.iter().filter(|effect| wanted(effect)).count()
+        };
+        let added = count(|effect| matches!(effect, Effect::InsertAdd { .. }));
+        let removed =
+            count(|effect| matches!(effect, Effect::Remove { .. } | Effect::RemoveOperand { .. }));
+        let moves =
+            count(|effect| matches!(effect, Effect::InsertAdd { .. } | Effect::BecomeGemm { .. }));
+        if moves > 0 && &*self.original.node(seed).op != "BatchNormalization" {
+            return Err(refuse(
+                &self.graph,
+                seed,
+                Code::Growth,
+                "it would only move",
+            ));
+        }
+        if added > removed {
+            let detail = format!("it would add {added} nodes and remove {removed}");
+            return Err(refuse(&self.graph, seed, Code::Growth, detail));
+        }
+        let sites = found
+            .effects
+            .iter()
+            .filter_map(|effect| self.site(seed, effect))
+            .collect::<Vec<Site>>();
+        let carriers = found
+            .nodes
+            .iter()
+            .filter(|&&node| node != seed && !sites.iter().any(|site| site.node == node));
+        Ok(Fold {
+            order: self.folded.len(),
+            way,
+            carriers: carriers.map(|&node| self.graph.label(node)).collect(),
+            sites,
+            effects: found.effects,
+            ends: found.ends,
+            changed: found.changed,
+        })
+    }
+
+    fn site(&self, seed: NodeId, effect: &Effect) -> Option<Site> {
+        let (node, side) = match effect {
+            Effect::AbsorbOutput { node, .. } => (*node, "output"),
+            Effect::AbsorbInput { node, .. } => (*node, "input"),
+            Effect::Tap { node, .. } => (*node, "tap"),
+            Effect::SetConstant { node, .. } => (*node, "constant"),
+            Effect::InsertAdd { node, .. } => (*node, "add"),
+            Effect::BecomeAdd { node, .. } => (*node, "add"),
+            Effect::Merge { into, .. } => (*into, "kernel"),
+            Effect::Remove { .. } | Effect::RemoveOperand { .. } | Effect::BecomeGemm { .. } => {
+                return None;
+            }
+        };
+        (node != seed || side == "add").then(|| Site {
+            node,
+            label: self.graph.label(node),
+            side,
+        })
+    }
+
+    /// Performs a fold and names the nodes around it.
+    fn perform(&mut self, node: NodeId, fold: Fold) -> BTreeSet<NodeId> {
+        let mut near: BTreeSet<NodeId> = fold.effects.iter().flat_map(touched).collect();
+        let around = |graph: &Graph<'_>, near: &mut BTreeSet<NodeId>| {
+            let values: Vec<ValueId> = near
+                .iter()
+                .flat_map(|&node| {
+                    graph
+                        .node(node)
+                        .inputs
+                        .iter()
+                        .chain(&graph.node(node).outputs)
+                        .flatten()
+                        .copied()
+                })
+                .collect();
+            for value in values {
+                near.extend(graph.producer(value).map(|(node, _)| node));
+                near.extend(graph.value(value).consumers.iter().map(|&(node, _)| node));
+            }
+        };
+        around(&self.graph, &mut near);
+        for effect in &fold.effects {
+            self.graph.perform(effect);
+        }
+        around(&self.graph, &mut near);
+        self.folded.insert(node, fold);
+        near
+    }
+
+    pub(super) fn finish(mut self) -> Plan {
+        let is_batch_norm = |node: NodeId| &*self.original.node(node).op == "BatchNormalization";
+        let mut seeds = std::mem::take(&mut self.seeds);
+        seeds.retain(|&node| is_batch_norm(node) || self.folded.contains_key(&node));
+        seeds.sort_by_key(|&node| (!is_batch_norm(node), node));
+        let entries = seeds.into_iter().map(|node| {
+            let outcome = match self.folded.remove(&node) {
+                Some(fold) => Outcome::Folded(fold),
+                None => Outcome::Stays(
+                    self.refused
+                        .remove(&node)
+                        .unwrap_or_default()
+                        .into_iter()
+                        .collect(),
+                ),
+            };
+            Entry {
+                node,
+                label: self.original.label(node),
+                op: self.original.node(node).op_type(),
+                scope: scope_name(self.original, node),
+                outcome,
+            }
+        });
+        Plan {
+            entries: entries.collect(),
+        }
+    }
+}
+
+fn touched(effect: &Effect) -> Option<NodeId> {
+    match effect {
+        Effect::AbsorbOutput { node, .. }
+        | Effect::AbsorbInput { node, .. }
+        | Effect::Tap { node, .. }
+        | Effect::SetConstant { node, .. }
+        | Effect::Remove { node, .. }
+        | Effect::RemoveOperand { node, .. }
+        | Effect::InsertAdd { node, .. }
+        | Effect::BecomeGemm { node }
+        | Effect::BecomeAdd { node, .. } => Some(*node),
+        Effect::Merge { into, .. } => Some(*into),
+    }
+}
+
+fn scope_name(graph: &Graph<'_>, node: NodeId) -> String {
+    match graph.scopes[graph.node(node).scope.0 as usize].kind {
+        ScopeKind::Main => String::new(),
+        ScopeKind::Nested { node } => format!("body of {}", graph.label(node)),
+        ScopeKind::Function(index) => format!("function {}", graph.model.functions[index].name),
+    }
+}
