@@ -82,6 +82,10 @@ pub(super) struct Node {
     pub(super) version: i64,
     pub(super) inputs: Vec<Option<Slot>>,
     /// Which inputs are initializers or Constant nodes of the same graph.
+    #[cfg_attr(
+        not(feature = "engine"),
+        expect(dead_code, reason = "only prepared nodes hold constants")
+    )]
     pub(super) constant_inputs: Vec<bool>,
     pub(super) outputs: Vec<Option<Slot>>,
     pub(super) attributes: HashMap<String, Attribute>,
@@ -138,4 +142,6 @@ pub(super) struct Graph {
     pub(super) nodes: Vec<Node>,
     /// (slot of the surrounding graph, slot here).
     pub(super) captures: Vec<(Slot, Slot)>,
+    /// What the model declares about inner values; it may be wrong and is only asked when a value is missing.
+    pub(super) infos: HashMap<Slot, Port>,
 }
