@@ -1,10 +1,10 @@
 //! What a fold costs beside what `cp` costs, in interleaved runs on the same file system with a hot cache.
 //!
-//! Models are generated: one in the shape of VGG-16-BN, one in that of ResNet-50, and chains that grow from 10 MB to 2 GB.
-//! Every weight is scaled per output channel, every BN node and parameter goes, every weight gets a bias.
-//! Each run is a process of its own, as `cp` is, and reports its peak memory.
+//! Models are generated: one in the shape of VGG-16-BN, one in that of ResNet-50, and some that grow from 10 MB to 2 GB.
+//! Each layer has an input and an output of its own and a BN behind it, so that every weight is folded and gets a bias.
+//! The runs are `bnfold --no-verify`; neither side syncs. Peak memory is that of a further run.
 //!
-//! `cargo bench --bench copy` runs all; `-- vgg`, `-- resnet`, `-- growth`, `-- nodes` or `-- external` one of them;
+//! `cargo bench --bench copy` runs all; `-- vgg`, `-- resnet`, `-- growth`, `-- external` or `-- nodes` one of them;
 //! `-- generate vgg|resnet|nodes|MEGABYTES FILE` writes a model to measure something else with.
 
 #![expect(clippy::print_stdout, reason = "the figures are its product")]
@@ -13,14 +13,12 @@ use std::error::Error;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::Arc;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use bnfold::onnx::model::Name;
+use bnfold::onnx::proto;
 use bnfold::onnx::wire::{put_bytes_field, put_length, put_varint_field};
-use bnfold::onnx::{Edits, ExternalPolicy, Model, NewData, NewTensor, SaveOptions, Transform};
-use ndarray::ArrayD;
+use prost::Message;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -38,87 +36,74 @@ fn main() -> Outcome<()> {
     if let ["generate", name, path] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         return generate(Path::new(path), &layers(name)?);
     }
-    if let [command, input, output] = arguments.as_slice() {
-        return fold(command, Path::new(input), Path::new(output));
-    }
     let wanted =
         |name: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == name);
-    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     println!(
-        "{:<22} {:>9} {:>9} {:>9} {:>7} {:>7} {:>9}",
-        "model", "MB", "cp", "fold", "median", "best", "peak"
+        "{:<20} {:>9} {:>10} {:>10} {:>7} {:>7} {:>9}",
+        "model", "MB", "cp", "bnfold", "median", "best", "peak"
     );
     if wanted("resnet") {
-        compare("ResNet-50", &resnet_50(), &directory, "fold")?;
+        compare("ResNet-50", "resnet", &[])?;
     }
     if wanted("vgg") {
-        compare("VGG-16-BN", &vgg_16(), &directory, "fold")?;
+        compare("VGG-16-BN", "vgg", &[])?;
     }
     if wanted("growth") {
-        for megabytes in [10, 20, 100, 500, 2000] {
-            compare(
-                &format!("chain of {megabytes} MB"),
-                &chain(megabytes),
-                &directory,
-                "fold",
-            )?;
+        for megabytes in ["10", "20", "100", "500", "2000"] {
+            compare(&format!("{megabytes} MB"), megabytes, &[])?;
         }
     }
-    if wanted("nodes") {
-        compare(
-            "50,000 layers",
-            &vec![vec![1, 1, 1, 1]; 50_000],
-            &directory,
-            "fold",
-        )?;
-    }
     if wanted("external") {
-        compare("VGG-16-BN to external", &vgg_16(), &directory, "external")?;
+        compare("VGG-16-BN external", "vgg", &["--external-data", "always"])?;
+    }
+    if wanted("nodes") {
+        compare("100,000 nodes", "nodes", &[])?;
     }
     Ok(())
 }
 
-fn compare(name: &str, layers: &Layers, directory: &Path, command: &str) -> Outcome<()> {
+/// Copies and folds a model in turns and prints what each took.
+fn compare(title: &str, name: &str, options: &[&str]) -> Outcome<()> {
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let [input, copied, folded] =
-        ["in.onnx", "copied.onnx", "folded.onnx"].map(|name| directory.join(name));
-    generate(&input, layers)?;
-    let size = fs::metadata(&input)?.len();
-    let (mut copies, mut folds, mut peak) = (Vec::new(), Vec::new(), 0);
+        ["in.onnx", "copied.onnx", "folded.onnx"].map(|name| directory.path().join(name));
+    generate(&input, &layers(name)?)?;
+    let mut fold = Command::new(env!("CARGO_BIN_EXE_bnfold"));
+    fold.arg(&input).arg("-o").arg(&folded);
+    fold.args(["--no-verify", "-q"]).args(options);
+    // What replaces a file is synced first, and `cp` does not sync.
+    let clear = || {
+        [
+            copied.clone(),
+            folded.clone(),
+            folded.with_extension("onnx.data"),
+        ]
+        .map(fs::remove_file)
+    };
+    let (mut copies, mut folds) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
-        let copy = timed(
-            Command::new("cp")
-                .arg("--reflink=never")
-                .arg(&input)
-                .arg(&copied),
-        )?;
-        fs::remove_file(&copied)?;
-        let (fold, output) = timed_output(
-            Command::new(std::env::current_exe()?)
-                .arg(command)
-                .arg(&input)
-                .arg(&folded),
-        )?;
-        fs::remove_file(&folded)?;
-        // What replaces a file is synced first, and `cp` does not sync.
-        drop(fs::remove_file(directory.join("folded.onnx.data")));
-        // The first round warms the cache.
-        if round > 0 {
-            copies.push(copy);
-            folds.push(fold);
-            peak = peak.max(output.trim().parse::<u64>()?);
+        // Whoever comes second meets the pages that the first has left to be written.
+        for is_copy in [round % 2 == 0, round % 2 == 1] {
+            let mut copy = Command::new("cp");
+            copy.arg("--reflink=never").arg(&input).arg(&copied);
+            let time = timed(if is_copy { &mut copy } else { &mut fold })?;
+            drop(clear());
+            // The first round warms the cache.
+            if round > 0 {
+                if is_copy { &mut copies } else { &mut folds }.push(time);
+            }
         }
     }
-    fs::remove_file(&input)?;
+    let peak = peak_of(&mut fold)?;
     copies.sort();
     folds.sort();
     let ratio = |index: usize| folds[index].as_secs_f64() / copies[index].as_secs_f64();
-    let milliseconds =
-        |times: &[Duration]| format!("{:.1} ms", times[ROUNDS / 2].as_secs_f64() * 1e3);
+    let median = |times: &[Duration]| format!("{:.1} ms", times[ROUNDS / 2].as_secs_f64() * 1e3);
     println!(
-        "{name:<22} {:>9.1} {:>9} {:>9} {:>7.2} {:>7.2} {:>6.1} MB",
-        size as f64 / 1e6,
-        milliseconds(&copies),
-        milliseconds(&folds),
+        "{title:<20} {:>9.1} {:>10} {:>10} {:>7.2} {:>7.2} {:>6.1} MB",
+        fs::metadata(&input)?.len() as f64 / 1e6,
+        median(&copies),
+        median(&folds),
         ratio(ROUNDS / 2),
         ratio(0),
         peak as f64 / 1e3,
@@ -127,95 +112,33 @@ fn compare(name: &str, layers: &Layers, directory: &Path, command: &str) -> Outc
 }
 
 fn timed(command: &mut Command) -> Outcome<Duration> {
-    timed_output(command).map(|(time, _)| time)
-}
-
-fn timed_output(command: &mut Command) -> Outcome<(Duration, String)> {
     let start = Instant::now();
     let output = command.output()?;
     let time = start.elapsed();
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
+    match output.status.success() {
+        true => Ok(time),
+        false => Err(String::from_utf8_lossy(&output.stderr).into_owned().into()),
     }
-    Ok((time, String::from_utf8(output.stdout)?))
 }
 
-/// Scales every weight, takes out what belongs to a BN and prints the peak memory in kB.
-fn fold(command: &str, input: &Path, output: &Path) -> Outcome<()> {
-    let model = Model::open(input)?;
-    let graph = &model.graph;
-    if command == "open" {
-        return print_peak();
+/// The peak of resident memory in kB, as far as looking at it all the time shows; 0 where the system does not.
+fn peak_of(command: &mut Command) -> Outcome<u64> {
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let status = PathBuf::from(format!("/proc/{}/status", child.id()));
+    let mut peak = 0;
+    while child.try_wait()?.is_none() {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next());
+        peak = line
+            .and_then(|number| number.parse().ok())
+            .map_or(peak, |now: u64| now.max(peak));
     }
-    let mut edits = Edits::new(&model);
-    for (pair, tensors) in graph.nodes.chunks(2).zip(graph.initializers.chunks(5)) {
-        let ([layer, bn], [weight, parameters @ ..]) = (pair, tensors) else {
-            return Err("not a generated model".into());
-        };
-        let (dims, channels) = (
-            weight.dims.clone(),
-            weight.dims.first().copied().unwrap_or(1),
-        );
-        let shape: Vec<usize> = dims
-            .iter()
-            .enumerate()
-            .map(|(axis, &extent)| if axis == 0 { extent } else { 1 })
-            .collect();
-        let factors = (0..channels)
-            .map(|channel| 0.5 + channel as f64 / channels as f64)
-            .collect();
-        let transform = Arc::new(Transform::new(
-            dims,
-            ArrayD::from_shape_vec(shape, factors)?,
-            Vec::new(),
-        )?);
-        edits.replace_tensor(
-            weight,
-            NewData::Transformed {
-                from: weight.clone(),
-                transform,
-            },
-        )?;
-        let name = Name::from(format!("{}_bias", weight.name).as_str());
-        let data = NewData::Values(vec![0.25; channels]);
-        edits.add_initializer(
-            graph,
-            NewTensor {
-                name: name.clone(),
-                dims: vec![channels],
-                data_type: FLOAT,
-                data,
-            },
-        )?;
-        edits.rename_input(layer, 2, &name);
-        edits.rename_output(layer, 0, &bn.outputs[0]);
-        edits.remove_node(bn)?;
-        for parameter in parameters {
-            edits.remove_initializer(parameter)?;
-        }
-    }
-    let external_data = if command == "external" {
-        ExternalPolicy::Always
-    } else {
-        ExternalPolicy::Auto
-    };
-    edits.save(
-        output,
-        &SaveOptions {
-            external_data,
-            ..SaveOptions::default()
-        },
-    )?;
-    print_peak()
-}
-
-fn print_peak() -> Outcome<()> {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let peak = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next());
-    println!("{}", peak.unwrap_or("0"));
-    Ok(())
+    Ok(peak)
 }
 
 fn layers(name: &str) -> Outcome<Layers> {
@@ -223,7 +146,7 @@ fn layers(name: &str) -> Outcome<Layers> {
         "vgg" => vgg_16(),
         "resnet" => resnet_50(),
         "nodes" => vec![vec![1, 1, 1, 1]; 50_000],
-        megabytes => chain(megabytes.parse()?),
+        megabytes => vec![vec![256, 1024 * megabytes.parse::<u64>()? / 100, 3, 3]; 10],
     })
 }
 
@@ -257,54 +180,33 @@ fn resnet_50() -> Layers {
     layers
 }
 
-fn chain(megabytes: u64) -> Layers {
-    vec![vec![256, 1024 * megabytes / 100, 3, 3]; 10]
-}
-
 /// Writes the layers as a model, a tensor at a time.
 fn generate(path: &Path, layers: &Layers) -> Outcome<()> {
-    let mut nodes = Vec::new();
+    let mut graph = proto::GraphProto::default();
     let mut tensors = Vec::new();
     for (index, dims) in layers.iter().enumerate() {
-        let name = |kind: &str| format!("{kind}_{index}");
-        let parameters = ["scale", "B", "mean", "var"].map(name);
-        let op_type = if dims.len() == 2 { "Gemm" } else { "Conv" };
-        put_node(
-            &mut nodes,
-            op_type,
-            &[&format!("x_{index}"), &name("weight")],
-            &name("y"),
-        );
-        let inputs = [
-            &name("y"),
-            &parameters[0],
-            &parameters[1],
-            &parameters[2],
-            &parameters[3],
-        ];
-        put_node(
-            &mut nodes,
-            "BatchNormalization",
-            &inputs,
-            &format!("x_{}", index + 1),
-        );
+        add_layer(&mut graph, index, dims);
         tensors.push((
-            tensor_head(&name("weight"), dims),
+            tensor_head(&format!("weight_{index}"), dims),
             dims.iter().product::<u64>(),
         ));
+        let parameters = ["scale", "B", "mean", "var"].map(|kind| format!("{kind}_{index}"));
         tensors.extend(parameters.map(|name| (tensor_head(&name, &dims[..1]), dims[0])));
     }
+    let graph = graph.encode_to_vec();
     let length: u64 = tensors
         .iter()
         .map(|(head, count)| head.len() as u64 + 4 * count)
         .sum();
+    let mut start = Vec::new();
+    put_varint_field(&mut start, 1, 8);
+    put_bytes_field(&mut start, 8, &[0x10, 17]);
+    put_length(&mut start, 7, graph.len() as u64 + length);
     let mut out = BufWriter::with_capacity(1 << 20, File::create(path)?);
-    let mut head = Vec::new();
-    put_varint_field(&mut head, 1, 8);
-    put_length(&mut head, 7, nodes.len() as u64 + length);
-    out.write_all(&head)?;
-    out.write_all(&nodes)?;
-    let number = |index: usize| (index as f32 * 0.37).sin() * 0.1;
+    out.write_all(&start)?;
+    out.write_all(&graph)?;
+    // Positive throughout, as a variance must be.
+    let number = |index: usize| 0.1 + 0.05 * (index as f32 * 0.37).sin();
     let pattern: Vec<u8> = (0..65_536)
         .flat_map(|index| number(index).to_le_bytes())
         .collect();
@@ -317,24 +219,74 @@ fn generate(path: &Path, layers: &Layers) -> Outcome<()> {
             left -= now;
         }
     }
-    let mut opset = Vec::new();
-    put_varint_field(&mut opset, 2, 17);
-    let mut tail = Vec::new();
-    put_bytes_field(&mut tail, 8, &opset);
-    out.write_all(&tail)?;
     out.into_inner()?.sync_all()?;
     Ok(())
 }
 
-fn put_node(out: &mut Vec<u8>, op_type: &str, inputs: &[&String], output: &str) {
-    let mut node = Vec::new();
-    inputs
-        .iter()
-        .for_each(|input| put_bytes_field(&mut node, 1, input.as_bytes()));
-    put_bytes_field(&mut node, 2, output.as_bytes());
-    put_bytes_field(&mut node, 3, format!("{op_type}_{output}").as_bytes());
-    put_bytes_field(&mut node, 4, op_type.as_bytes());
-    put_bytes_field(out, 1, &node);
+/// A Conv, or a Gemm where the weight is a matrix, and a BN.
+fn add_layer(graph: &mut proto::GraphProto, index: usize, dims: &[u64]) {
+    let name = |kind: &str| format!("{kind}_{index}");
+    let node = |op_type: &str, inputs: &[&str], output: &str, attribute| proto::NodeProto {
+        op_type: Some(op_type.to_owned()),
+        name: Some(name(op_type)),
+        input: inputs.iter().map(|kind| name(kind)).collect(),
+        output: vec![name(output)],
+        attribute,
+        ..Default::default()
+    };
+    let transposed = proto::AttributeProto {
+        name: Some("transB".to_owned()),
+        r#type: Some(proto::attribute_proto::AttributeType::Int as i32),
+        i: Some(1),
+        ..Default::default()
+    };
+    let layer = match dims {
+        [_, _] => node("Gemm", &["x", "weight"], "y", vec![transposed]),
+        _ => node("Conv", &["x", "weight"], "y", Vec::new()),
+    };
+    graph.node.extend([
+        layer,
+        node(
+            "BatchNormalization",
+            &["y", "scale", "B", "mean", "var"],
+            "z",
+            Vec::new(),
+        ),
+    ]);
+    let (inputs, outputs) = match dims {
+        [rows, columns] => (vec![1, *columns], vec![1, *rows]),
+        _ => (
+            vec![1, dims[1], 8, 8],
+            vec![1, dims[0], 9 - dims[2], 9 - dims[3]],
+        ),
+    };
+    graph.input.push(value_info(&name("x"), &inputs));
+    graph.output.push(value_info(&name("z"), &outputs));
+}
+
+fn value_info(name: &str, dims: &[u64]) -> proto::ValueInfoProto {
+    let dim = |&extent: &u64| proto::tensor_shape_proto::Dimension {
+        value: Some(proto::tensor_shape_proto::dimension::Value::DimValue(
+            extent as i64,
+        )),
+        ..Default::default()
+    };
+    let shape = Some(proto::TensorShapeProto {
+        dim: dims.iter().map(dim).collect(),
+    });
+    let tensor = proto::type_proto::Tensor {
+        elem_type: Some(FLOAT),
+        shape,
+    };
+    let value = Some(proto::type_proto::Value::TensorType(tensor));
+    proto::ValueInfoProto {
+        name: Some(name.to_owned()),
+        r#type: Some(proto::TypeProto {
+            value,
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
 }
 
 /// An initializer's field up to its data.

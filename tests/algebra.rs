@@ -1202,3 +1202,285 @@ fn growth_by_copies_can_be_bounded() {
         "bn_0 stays: upstream growth, downstream growth, sideways growth"
     );
 }
+
+#[test]
+fn a_shift_has_the_type_of_the_weight_where_nothing_else_tells_it() {
+    let m = model(|g| {
+        let x = g.dtype(DataType::Double).input("x", [2, 5, 4]);
+        let x = g
+            .op("Strange", &[&x])
+            .domain("org.custom")
+            .shape([2, 5, 4])
+            .dtype(DataType::Double);
+        x.reshape([2, 5, 4])
+            .matmul(6)
+            .transpose([0, 2, 1])
+            .batch_norm()
+            .relu()
+            .output("y")
+    });
+    let (text, folded) = support::folded_with(&m, &PlanOptions::default());
+    assert_eq!(
+        text,
+        "bn_0 -> matmul_0 output, matmul_0 add through transpose_0"
+    );
+    let graph = folded.graph.expect("a graph");
+    assert!(
+        graph
+            .initializer
+            .iter()
+            .filter(|tensor| tensor.data_type() != 7)
+            .all(|tensor| tensor.data_type() == 11)
+    );
+}
+
+#[test]
+fn a_decomposed_batch_norm_folds_like_one() {
+    let m = model(|g| {
+        let x = g
+            .dtype(DataType::Double)
+            .input("x", [2, 4, 6, 6])
+            .conv(4)
+            .bias();
+        let (mean, scale, b) = (
+            g.weight("mean", [4, 1, 1]),
+            g.weight("scale", [4, 1, 1]),
+            g.weight("b", [4, 1, 1]),
+        );
+        let var = g.weight_between("var", [4, 1, 1], 0.5, 2.0);
+        let epsilon = g.initializer("epsilon", Tensor::doubles(&[1], vec![1e-5]));
+        let root = g.op("Sqrt", &[&var.add(&epsilon)]);
+        let factor = scale.mul(g.op("Reciprocal", &[&root]));
+        x.sub(&mean).mul(&factor).add(&b).relu().output("y")
+    });
+    let folded = check(&m, "");
+    let ops: Vec<String> = folded
+        .graph
+        .expect("a graph")
+        .node
+        .iter()
+        .map(|node| node.op_type().to_owned())
+        .collect();
+    assert_eq!(ops, ["Conv", "Relu"]);
+}
+
+#[test]
+fn affines_in_disguise_are_left_alone_when_asked_to() {
+    let m = model(|g| {
+        let x = g.dtype(DataType::Double).input("x", [2, 4, 6, 6]).conv(4);
+        x.mul(g.weight("scale", [4, 1, 1]))
+            .relu()
+            .conv(3)
+            .batch_norm()
+            .relu()
+            .output("y")
+    });
+    let options = with(|options| options.only_batch_norm = true);
+    let folded = check_options(&m, &options, "bn_0 -> conv_1 output");
+    assert_eq!(support::count(&folded, "Mul"), 1);
+}
+
+#[test]
+fn maxima_and_minima_over_other_axes_pass_positive_scales() {
+    for op in ["ReduceMax", "ReduceMin", "GlobalMaxPool"] {
+        for negative in [false, true] {
+            let m = model(|g| {
+                let x = g.dtype(DataType::Double).input("x", [2, 4, 6, 6]).conv(5);
+                let x = match op {
+                    "GlobalMaxPool" => x.global_max_pool(),
+                    _ => x.reduce(op, [2, 3]),
+                };
+                let x = if negative {
+                    x.batch_norm().negative_scales()
+                } else {
+                    x.batch_norm()
+                };
+                x.sigmoid().output("y")
+            });
+            let folded = check(&m, "");
+            assert_eq!(
+                support::count(&folded, "BatchNormalization"),
+                usize::from(negative),
+                "{op}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_sum_over_axes_passes_a_scale_and_no_shift() {
+    for shifted in [false, true] {
+        let m = model(|g| {
+            let x = g
+                .dtype(DataType::Double)
+                .input("x", [2, 4, 6, 6])
+                .conv(5)
+                .reduce("ReduceSum", [2, 3]);
+            let zero = g.initializer("zero", Tensor::doubles(&[5], vec![0.0; 5]));
+            let x = if shifted {
+                x.batch_norm()
+            } else {
+                x.batch_norm().with_input(2, &zero).with_input(3, &zero)
+            };
+            x.relu().output("y")
+        });
+        let folded = check(&m, "");
+        assert_eq!(
+            support::count(&folded, "BatchNormalization"),
+            usize::from(shifted)
+        );
+    }
+}
+
+#[test]
+fn a_reduction_over_the_channels_is_refused() {
+    let m = model(|g| {
+        let x = g
+            .dtype(DataType::Double)
+            .input("x", [2, 4, 6, 6])
+            .sigmoid()
+            .batch_norm();
+        x.reduce_mean([1]).conv(3).kernel([1, 1]).output("y")
+    });
+    refused(
+        &m,
+        "bn_0 stays: upstream nonlinear, downstream axes-mixed, sideways no-sibling",
+    );
+}
+
+#[test]
+fn a_learned_slope_passes_positive_scales_only() {
+    for negative in [false, true] {
+        let m = model(|g| {
+            let x = g
+                .dtype(DataType::Double)
+                .input("x", [2, 4, 6, 6])
+                .conv(4)
+                .prelu();
+            let zero = g.initializer("zero", Tensor::doubles(&[4], vec![0.0; 4]));
+            let x = if negative {
+                x.batch_norm().negative_scales()
+            } else {
+                x.batch_norm()
+            };
+            x.with_input(2, &zero)
+                .with_input(3, &zero)
+                .sigmoid()
+                .output("y")
+        });
+        let folded = check(&m, "");
+        assert_eq!(
+            support::count(&folded, "BatchNormalization"),
+            usize::from(negative)
+        );
+    }
+}
+
+#[test]
+fn parts_of_a_value_take_parts_of_the_affine() {
+    let down = model(|g| {
+        let x = g
+            .dtype(DataType::Double)
+            .input("x", [2, 6, 5, 5])
+            .sigmoid()
+            .batch_norm();
+        let parts = x.split(1, [2, 4]);
+        parts[0].conv(3).kernel([1, 1]).output("y");
+        parts[1].conv(5).kernel([1, 1]).output("z")
+    });
+    check(&down, "bn_0 -> conv_0 input, conv_1 input through split_0");
+    let slices = model(|g| {
+        let x = g
+            .dtype(DataType::Double)
+            .input("x", [2, 6, 5, 5])
+            .sigmoid()
+            .batch_norm();
+        x.slice(1, 1, 4).conv(3).kernel([1, 1]).output("y");
+        x.slice(1, -2, 100).conv(5).kernel([1, 1]).output("z")
+    });
+    let folded = check(&slices, "");
+    assert_eq!(support::count(&folded, "BatchNormalization"), 0);
+    let up = model(|g| {
+        let x = g
+            .dtype(DataType::Double)
+            .input("x", [2, 4, 5, 5])
+            .conv(6)
+            .slice(1, 1, 4);
+        x.batch_norm().negative_scales().relu().output("y")
+    });
+    let folded = check(&up, "");
+    assert_eq!(support::count(&folded, "BatchNormalization"), 0);
+}
+
+#[test]
+fn space_to_depth_takes_an_affine_back_only_if_a_block_shares_it() {
+    let m = model(|g| {
+        let x = g
+            .dtype(DataType::Double)
+            .input("x", [1, 3, 4, 4])
+            .conv(3)
+            .kernel([1, 1]);
+        let x = g
+            .op("SpaceToDepth", &[&x])
+            .attr("blocksize", 2)
+            .shape([1, 12, 2, 2]);
+        x.batch_norm().relu().output("y")
+    });
+    refused(
+        &m,
+        "bn_0 stays: upstream axes-mixed, downstream shift-blocked, sideways no-sibling",
+    );
+}
+
+#[test]
+fn quotients_pass_a_scale_to_the_dividend() {
+    let m = model(|g| {
+        let x = g.dtype(DataType::Double).input("x", [2, 4, 6, 6]);
+        let (a, b) = (x.conv(4), x.conv(4).sigmoid());
+        let zero = g.initializer("zero", Tensor::doubles(&[4], vec![0.0; 4]));
+        a.div(&b)
+            .batch_norm()
+            .with_input(2, &zero)
+            .with_input(3, &zero)
+            .relu()
+            .output("y")
+    });
+    check(&m, "bn_0 -> conv_0 output through div_0");
+}
+
+#[test]
+fn old_resizing_operators_pass_affines() {
+    let m = model(|g| {
+        g.opset(9);
+        let x = g.dtype(DataType::Double).input("x", [1, 4, 6, 6]).conv(4);
+        let scales = g.initializer("scales", Tensor::floats(&[4], [1.0, 1.0, 2.0, 2.0]));
+        let x = g
+            .op("Upsample", &[&x, &scales])
+            .attr("mode", "nearest")
+            .shape([1, 4, 8, 8]);
+        x.batch_norm().negative_scales().relu().output("y")
+    });
+    let folded = check(&m, "");
+    assert_eq!(support::count(&folded, "BatchNormalization"), 0);
+}
+
+#[test]
+fn grouped_conv_transpose_takes_a_scale_in_front_and_no_shift() {
+    for shifted in [false, true] {
+        let m = model(|g| {
+            let x = g.dtype(DataType::Double).input("x", [1, 4, 5, 5]).sigmoid();
+            let zero = g.initializer("zero", Tensor::doubles(&[4], vec![0.0; 4]));
+            let x = if shifted {
+                x.batch_norm()
+            } else {
+                x.batch_norm().with_input(2, &zero).with_input(3, &zero)
+            };
+            x.conv_transpose(6).group(2).output("y")
+        });
+        let folded = check(&m, "");
+        assert_eq!(
+            support::count(&folded, "BatchNormalization"),
+            usize::from(shifted)
+        );
+    }
+}

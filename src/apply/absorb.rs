@@ -5,6 +5,8 @@
 //! All of it in f64; the weight is scaled as it streams and rounded once, when it is written.
 //! One function serves every [`Layout`].
 
+use std::hash::Hasher as _;
+
 use ndarray::{ArrayD, Axis, IxDyn, Slice};
 
 use super::ApplyError;
@@ -34,6 +36,21 @@ pub(super) enum Elements {
         scale: ArrayD<f64>,
         add: Vec<(usize, f64)>,
     },
+}
+
+impl Elements {
+    /// Equal elements have equal digests.
+    pub(super) fn digest(&self) -> u64 {
+        let (array, add) = match self {
+            Elements::Full(array) => (array, &[][..]),
+            Elements::Scaled { scale, add, .. } => (scale, &add[..]),
+        };
+        let mut hasher = std::hash::DefaultHasher::new();
+        // Zeros of both signs are equal, so they must be one here.
+        let elements = array.iter().chain(add.iter().map(|(_, x)| x));
+        elements.for_each(|x| hasher.write_u64((x + 0.0).to_bits()));
+        hasher.finish()
+    }
 }
 
 /// What becomes of a node's parameters.

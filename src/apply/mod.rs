@@ -194,12 +194,19 @@ impl<'m> Rewrite<'_, 'm> {
     /// Gives updates of one constant their tensors.
     fn settle(&mut self, source: Option<ValueId>, updates: Vec<Update>) -> Result<(), ApplyError> {
         let mut groups: Vec<Vec<Update>> = Vec::new();
+        // Many nodes may read one constant; only updates of one digest are compared.
+        let mut by_digest: HashMap<u64, Vec<usize>> = HashMap::new();
         for update in updates {
-            match groups.iter_mut().find(|group| {
-                group[0].elements == update.elements && self.shares(&group[0], &update)
-            }) {
-                Some(group) => group.push(update),
-                None => groups.push(vec![update]),
+            let alike = by_digest.entry(update.elements.digest()).or_default();
+            let same = |&&at: &&usize| {
+                groups[at][0].elements == update.elements && self.shares(&groups[at][0], &update)
+            };
+            match alike.iter().find(same) {
+                Some(&at) => groups[at].push(update),
+                None => {
+                    alike.push(groups.len());
+                    groups.push(vec![update]);
+                }
             }
         }
         if let (Some(source), [group]) = (source, &groups[..])

@@ -1,6 +1,6 @@
 //! What nothing reads any more goes: constants, the nodes that computed them, and what the file says about them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Rewrite;
 use crate::graph::{NodeId, Origin, ScopeKind, ValueId};
@@ -12,6 +12,9 @@ impl Rewrite<'_, '_> {
     pub(super) fn sweep(&mut self) -> Result<i64, EditError> {
         let mut dead: BTreeSet<NodeId> = BTreeSet::new();
         let mut uses = self.uses();
+        let inputs = &self.original.model.graph.inputs;
+        let inputs: HashMap<&Name, &ValueInfoView> =
+            inputs.iter().map(|input| (&input.name, input)).collect();
         let mut open: Vec<ValueId> = (0..self.original.values.len() as u32)
             .map(ValueId)
             .collect();
@@ -23,7 +26,7 @@ impl Rewrite<'_, '_> {
                     overridable: false,
                 } => {
                     self.edits.remove_initializer(tensor)?;
-                    self.forget_input(value)?;
+                    self.forget_input(value, &inputs)?;
                 }
                 Origin::Node(node, _) if self.is_unread(node, &uses) && dead.insert(node) => {
                     if let Some(view) = self.graph.node(node).view {
@@ -114,11 +117,14 @@ impl Rewrite<'_, '_> {
     }
 
     /// Below IR version 4 an initializer is a graph input as well.
-    fn forget_input(&mut self, value: ValueId) -> Result<(), EditError> {
+    fn forget_input(
+        &mut self,
+        value: ValueId,
+        inputs: &HashMap<&Name, &ValueInfoView>,
+    ) -> Result<(), EditError> {
         let at = self.graph.value(value);
         let is_main = self.graph.scopes[at.scope.0 as usize].kind == ScopeKind::Main;
-        let inputs = &self.original.model.graph.inputs;
-        match inputs.iter().find(|input| is_main && input.name == at.name) {
+        match inputs.get(&at.name).filter(|_| is_main) {
             Some(input) => self.edits.remove_input(input),
             None => Ok(()),
         }

@@ -9,7 +9,7 @@ use half::{bf16, f16};
 
 use super::simd::{BLOCK, Vector};
 
-/// An element of X or of a parameter: [`f16`], [`bf16`], [`f32`] or [`f64`].
+/// An element of X or of a parameter: `f16`, `bf16`, `f32` or `f64`.
 pub trait Element: Default + Send + Sync + Debug + kernel::Kernel {
     /// The same value.
     fn to_f64(self) -> f64;

@@ -26,6 +26,8 @@ mod simd;
 mod sums;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod training;
 
 pub use attributes::{Attributes, BatchNorm, Mode, Output};

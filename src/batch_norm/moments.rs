@@ -253,26 +253,6 @@ mod tests {
     }
 
     #[test]
-    fn threads_do_not_change_a_bit() {
-        for shape in [
-            &[8, 40, 40, 40][..],
-            &[3000, 300],
-            &[40, 500, 7, 7],
-            &[1 << 20],
-            &[1 << 18, 3],
-        ] {
-            let x = normals::<f32>(6, shape, 1.0, 3.0);
-            let gather = |threads| {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-                pool.build()
-                    .unwrap()
-                    .install(|| Moments::of(&x.view(), true).unwrap())
-            };
-            assert_eq!(gather(1), gather(3), "{shape:?}");
-        }
-    }
-
-    #[test]
     fn nothing_seen_is_nothing() {
         let x = ArrayD::<f32>::zeros(IxDyn(&[0, 3, 2]));
         let moments = Moments::of(&x.view(), true).unwrap();

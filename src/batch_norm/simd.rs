@@ -222,3 +222,94 @@ mod x86 {
         }
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Conversions of one block, by the instructions at hand.
+    struct Widen([u16; BLOCK]);
+    struct Narrow([f32; BLOCK]);
+
+    impl Work for Widen {
+        type Output = [[u32; BLOCK]; 3];
+
+        fn run(self, vector: impl Vector) -> Self::Output {
+            let bf16s = self.0.map(bf16::from_bits);
+            let split = vector.split_bf16(&bf16s);
+            let joined = vector.join_bf16(&split).map(|value| value.to_bits().into());
+            [
+                vector
+                    .widen_f16(&self.0.map(f16::from_bits))
+                    .map(f32::to_bits),
+                vector.widen_bf16(&bf16s).map(f32::to_bits),
+                joined,
+            ]
+        }
+    }
+
+    impl Work for Narrow {
+        type Output = ([u16; BLOCK], [u16; BLOCK]);
+
+        fn run(self, vector: impl Vector) -> Self::Output {
+            let f16s = vector.narrow_f16(&self.0).map(f16::to_bits);
+            (f16s, vector.narrow_bf16(&self.0).map(bf16::to_bits))
+        }
+    }
+
+    #[test]
+    fn every_16_bit_value_widens_to_itself() {
+        for start in (0..=u16::MAX).step_by(BLOCK) {
+            let bits: [u16; BLOCK] = std::array::from_fn(|lane| start + lane as u16);
+            let [f16s, bf16s, joined] = vectorize(Widen(bits));
+            assert_eq!([f16s, bf16s, joined], Widen(bits).run(Baseline));
+            for (lane, &bits) in bits.iter().enumerate() {
+                let f16 = f16::from_bits(bits).to_f32();
+                let found = f32::from_bits(f16s[lane]);
+                assert!(found.to_bits() == f16.to_bits() || (found.is_nan() && f16.is_nan()));
+                assert_eq!(bf16s[lane], u32::from(bits) << 16);
+                assert_eq!(joined[lane], u32::from(bits));
+            }
+        }
+    }
+
+    #[test]
+    fn values_narrow_to_the_nearest_on_every_machine() {
+        // Every exponent, with mantissas at, beside and between the ties of both dtypes.
+        let low = [
+            0, 1, 0xfff, 0x1000, 0x1001, 0x3000, 0x7fff, 0x8000, 0x8001, 0x1_8000,
+        ];
+        let high = [0, 0x2000, 0x40_0000, 0x7f_0000, 0x7f_e000];
+        let mut finite = Vec::new();
+        for exponent in 0u32..0x1ff {
+            for (high, low) in high
+                .iter()
+                .flat_map(|high| low.iter().map(move |low| (high, low)))
+            {
+                let value = f32::from_bits(exponent << 23 | (high ^ low));
+                finite.extend(Some(value).filter(|value| !value.is_nan()));
+            }
+        }
+        for block in finite.as_chunks::<BLOCK>().0 {
+            let (f16s, bf16s) = vectorize(Narrow(*block));
+            assert_eq!((f16s, bf16s), Narrow(*block).run(Baseline));
+            for (lane, &value) in block.iter().enumerate() {
+                assert_eq!(f16s[lane], f16::from_f32(value).to_bits(), "{value:e}");
+                assert_eq!(bf16s[lane], bf16::from_f32(value).to_bits(), "{value:e}");
+            }
+        }
+    }
+
+    #[test]
+    fn nan_of_arithmetic_narrows_to_nan() {
+        let nans = [
+            f32::NAN,
+            -f32::NAN,
+            f32::INFINITY - f32::INFINITY,
+            0.0 / f32::from_bits(0),
+        ];
+        let (f16s, bf16s) = vectorize(Narrow(std::array::from_fn(|lane| nans[lane % 4])));
+        assert!(f16s.iter().all(|&bits| f16::from_bits(bits).is_nan()));
+        assert!(bf16s.iter().all(|&bits| bf16::from_bits(bits).is_nan()));
+    }
+}

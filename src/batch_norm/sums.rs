@@ -63,8 +63,7 @@ pub(super) fn careful(mut values: impl Iterator<Item = f64> + Clone) -> Spread {
     if values.all(|value| value == first) {
         return Spread {
             mean: first,
-            // Zero, or NaN where the elements are not finite.
-            m2: first * 0.0,
+            m2: if first.is_finite() { 0.0 } else { f64::NAN },
         };
     }
     two_passes(all)
@@ -187,4 +186,111 @@ fn total(lanes: &[f64; LANES]) -> f64 {
         width /= 2;
     }
     sums[0]
+}
+
+#[cfg(test)]
+mod tests {
+    use half::{bf16, f16};
+
+    use super::super::simd::{Work, vectorize};
+    use super::super::testing::{naive_moments, normals, unit};
+    use super::*;
+
+    struct Spreads<'a, T, F>(&'a [T], std::marker::PhantomData<F>);
+
+    impl<T: Element, F: Real> Work for Spreads<'_, T, F> {
+        type Output = Spread;
+
+        fn run(self, vector: impl Vector) -> Spread {
+            spread::<T, F>(vector, self.0)
+        }
+    }
+
+    fn spread_of<T: Element, F: Real>(values: &[T]) -> Spread {
+        vectorize(Spreads::<T, F>(values, std::marker::PhantomData))
+    }
+
+    fn check<T: Element, F: Real>(values: &[T], u: f64) {
+        let count = values.len() as f64;
+        let (mean, var) = naive_moments(&ndarray::aview1(values).into_dyn(), 1, true);
+        let found = spread_of::<T, F>(values);
+        let deviation = var[0].sqrt();
+        let error = (found.mean - mean[0]).abs();
+        assert!(
+            error <= 50.0 * u * deviation + 1e-15 * mean[0].abs(),
+            "mean off by {error:e}"
+        );
+        let error = (found.m2 / count - var[0]).abs();
+        assert!(
+            error <= 50.0 * u * var[0],
+            "variance {:e} off by {error:e}",
+            var[0]
+        );
+    }
+
+    const LENGTHS: [usize; 9] = [1, 2, 31, 32, 33, 49, 511, 513, 2048];
+
+    #[test]
+    fn spreads_stay_within_the_bound_at_any_offset() {
+        let u = unit::<f32>();
+        for length in LENGTHS {
+            for (mean, deviation) in [(0.0, 1.0), (1e4, 1e-2), (-3e-5, 7.0), (1e6, 0.5)] {
+                let normals = normals::<f32>(length as u64, &[length], mean, deviation);
+                check::<f32, f32>(normals.as_slice().unwrap(), u);
+                check::<f32, f64>(normals.as_slice().unwrap(), unit::<f64>());
+            }
+            let normals = normals::<f64>(7, &[length], 1e9, 1e-3);
+            check::<f64, f64>(normals.as_slice().unwrap(), unit::<f64>());
+            let halves = normals.mapv(|value| f16::from_f64((value - 1e9) * 1e5));
+            check::<f16, f32>(halves.as_slice().unwrap(), u);
+            let halves = normals.mapv(|value| bf16::from_f64(value - 1e9));
+            check::<bf16, f32>(halves.as_slice().unwrap(), u);
+        }
+    }
+
+    #[test]
+    fn an_outlier_anywhere_does_not_cancel() {
+        for position in [0, 1, 31, 77, 1999] {
+            for outlier in [1e7, -3e12, 1e30] {
+                let mut values = normals::<f32>(4, &[2000], 0.0, 1.0);
+                values[position] = outlier;
+                check::<f32, f32>(values.as_slice().unwrap(), unit::<f32>());
+            }
+        }
+    }
+
+    #[test]
+    fn squares_beyond_f32_neither_overflow_nor_vanish() {
+        for (mean, deviation) in [(0.0, 1e30), (1e-30, 1e-30), (1e25, 1e20), (0.0, 1e-38)] {
+            for length in [2, 49, 2048] {
+                let values = normals::<f32>(4, &[length], mean, deviation);
+                check::<f32, f32>(values.as_slice().unwrap(), unit::<f32>());
+            }
+        }
+    }
+
+    #[test]
+    fn equal_values_have_no_deviation_at_all() {
+        for value in [0.1f32, 1e4 + 0.1, -3e38, 1e-40, 0.0] {
+            for length in LENGTHS {
+                let found = spread_of::<f32, f32>(&vec![value; length]);
+                let mean = f64::from(value);
+                assert_eq!(found, Spread { mean, m2: 0.0 }, "{value} {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn infinity_stays_in_the_mean_and_nan_everywhere() {
+        for length in LENGTHS {
+            let mut values = vec![1.0f32; length];
+            values[length / 2] = f32::INFINITY;
+            let found = spread_of::<f32, f32>(&values);
+            assert_eq!(found.mean, f64::INFINITY);
+            assert!(found.m2.is_nan());
+            values[0] = f32::NAN;
+            let found = spread_of::<f32, f32>(&values);
+            assert!(found.mean.is_nan() && found.m2.is_nan());
+        }
+    }
 }

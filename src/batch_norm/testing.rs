@@ -1,6 +1,6 @@
 //! Naive f64 references and data for the tests of this room.
 
-use ndarray::{ArrayD, ArrayViewD, Dimension, IxDyn};
+use ndarray::{ArrayD, ArrayViewD, Dimension, IxDyn, ShapeBuilder};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -94,16 +94,24 @@ pub(super) fn naive_moments<T: Element>(
         mean[of(&index)].add(value.to_f64());
     }
     let mean: Vec<f64> = mean.iter().map(|sum| sum.value() / count).collect();
-    let mut var = vec![Sum::default(); channels];
+    let mut sums = vec![[Sum::default(), Sum::default()]; channels];
     for (index, value) in x.indexed_iter() {
-        var[of(&index)].add((value.to_f64() - mean[of(&index)]).powi(2));
+        let deviation = value.to_f64() - mean[of(&index)];
+        let [first, second] = &mut sums[of(&index)];
+        first.add(deviation);
+        second.add(deviation * deviation);
     }
-    let var = var.iter().map(|sum| sum.value() / count).collect();
+    // The mean itself is rounded, which is not to count as variance.
+    let var = sums.iter().map(|[first, second]| {
+        let rounding = first.value() / count;
+        second.value() / count - rounding * rounding
+    });
+    let var = var.collect();
     (mean, var)
 }
 
 /// Neumaier's sum: as good as one in twice the precision.
-#[derive(Clone, Default)]
+#[derive(Clone, Copy, Default)]
 struct Sum {
     sum: f64,
     lost: f64,
@@ -126,4 +134,42 @@ impl Sum {
     fn value(&self) -> f64 {
         self.sum + self.lost
     }
+}
+
+/// Asserts that both have the same bits.
+pub(super) fn assert_same<T: Element>(left: &ArrayD<T>, right: &ArrayD<T>) {
+    assert_eq!(left.shape(), right.shape());
+    for (left, right) in left.iter().zip(right) {
+        assert_eq!(left.to_f64().to_bits(), right.to_f64().to_bits());
+    }
+}
+
+/// Views of the same values in other memory orders.
+pub(super) fn layouts<T: Element>(x: &ArrayD<T>) -> Vec<ArrayD<T>> {
+    let fortran = {
+        let mut y = ArrayD::from_elem(IxDyn(x.shape()).f(), T::default());
+        y.assign(x);
+        y
+    };
+    let channels_last = {
+        let mut order: Vec<usize> = (0..x.ndim()).collect();
+        order[1..].rotate_left(1);
+        let mut back: Vec<usize> = (0..x.ndim()).collect();
+        back[1..].rotate_right(1);
+        x.view()
+            .permuted_axes(order)
+            .as_standard_layout()
+            .into_owned()
+            .permuted_axes(back)
+    };
+    vec![fortran, channels_last]
+}
+
+/// The smallest positive value of `T`.
+pub(super) fn smallest<T: Element>() -> f64 {
+    let powers = (1..1075).map(|bits| 2f64.powi(-bits));
+    powers
+        .take_while(|&power| T::from_f64(power).to_f64() > 0.0)
+        .last()
+        .unwrap()
 }

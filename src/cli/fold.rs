@@ -1,5 +1,6 @@
 //! `bnfold MODEL -o OUT`: fold, verify, write.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -152,10 +153,13 @@ fn written<'m>(
     };
     loop {
         let saved = match target == Path::new("-") {
-            true => folded
-                .applied
-                .edits
-                .save_to(&mut std::io::stdout().lock(), &save),
+            true => {
+                let mut stdout =
+                    std::io::BufWriter::with_capacity(1 << 18, std::io::stdout().lock());
+                let saved = folded.applied.edits.save_to(&mut stdout, &save);
+                stdout.flush().context("cannot write to standard output")?;
+                saved
+            }
             false => folded.applied.edits.save(target, &save),
         };
         match saved {

@@ -82,10 +82,7 @@ pub(super) struct Node {
     pub(super) version: i64,
     pub(super) inputs: Vec<Option<Slot>>,
     /// Which inputs are initializers or Constant nodes of the same graph.
-    #[cfg_attr(
-        not(feature = "engine"),
-        expect(dead_code, reason = "only prepared nodes hold constants")
-    )]
+    #[cfg_attr(not(feature = "engine"), expect(dead_code, reason = "only tract asks"))]
     pub(super) constant_inputs: Vec<bool>,
     pub(super) outputs: Vec<Option<Slot>>,
     pub(super) attributes: HashMap<String, Attribute>,

@@ -51,6 +51,14 @@ fn data_type(graph: &Graph<'_>, id: NodeId) -> i32 {
         "ConstantOfShape" | "Constant" => graph.constant_data_type(id),
         "Equal" | "Less" | "Greater" | "Not" | "And" | "Or" => 9,
         "" | "ArgMax" | "ArgMin" | "NonZero" | "TopK" | "If" | "Loop" | "Scan" => 0,
+        // All inputs have one type, and a weight's is always known.
+        "Conv" | "ConvTranspose" | "Gemm" | "MatMul" | "Add" | "Sub" | "Mul" | "Div" | "Sum"
+        | "PRelu" | "Concat" | "BatchNormalization" => {
+            let all = (0..graph.node(id).inputs.len()).map(of);
+            all.into_iter()
+                .find(|&data_type| data_type != 0)
+                .unwrap_or(0)
+        }
         _ => of(0),
     }
 }

@@ -206,7 +206,7 @@ fn downstream(
         parameter(graph, node, 2)?,
         parameter(graph, node, 3)?,
     );
-    if ![1, scale.len()].contains(&affine.extent(1)) {
+    if scale.ndim() != 1 || ![1, scale.len()].contains(&affine.extent(1)) {
         return Err(refuse(
             graph,
             node,

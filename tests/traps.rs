@@ -1,0 +1,488 @@
+//! Where other tools fell: each trap of the field as a graph that breaks without its condition.
+
+use bnfold::onnx::proto::{ModelProto, ValueInfoProto};
+use bnfold::plan::PlanOptions;
+use bnfold::testing::builder::Parameters;
+use bnfold::testing::{DataType, Graph, Tensor, Value, model};
+
+mod support;
+use support::{check, count, folded_with, refused};
+
+fn image(g: &Graph) -> Value {
+    g.dtype(DataType::Double).input("x", [2, 4, 6, 6])
+}
+
+fn initializers(model: &ModelProto) -> Vec<&str> {
+    let graph = model.graph.as_ref().expect("a graph");
+    graph
+        .initializer
+        .iter()
+        .map(|tensor| tensor.name())
+        .collect()
+}
+
+fn inputs(model: &ModelProto) -> Vec<ValueInfoProto> {
+    model.graph.as_ref().expect("a graph").input.clone()
+}
+
+#[test]
+fn training_mode_with_one_output_is_not_folded() {
+    let m = model(|g| {
+        image(g)
+            .conv(4)
+            .batch_norm()
+            .attr("training_mode", 1)
+            .relu()
+            .output("y")
+    });
+    refused(
+        &m,
+        "bn_0 stays: upstream training-mode, downstream training-mode, sideways training-mode",
+    );
+}
+
+#[test]
+fn a_named_statistics_output_means_training_before_opset_14() {
+    let m = model(|g| {
+        g.opset(9);
+        image(g).conv(4).batch_norm().outputs(5)[0]
+            .relu()
+            .output("y")
+    });
+    refused(
+        &m,
+        "bn_0 stays: upstream training-mode, downstream training-mode, sideways training-mode",
+    );
+}
+
+#[test]
+fn a_constant_of_the_width_is_no_channel_factor() {
+    for shape in [&[4][..], &[1, 1, 4, 1]] {
+        let m = model(|g| {
+            let x = g
+                .dtype(DataType::Double)
+                .input("x", [2, 4, 4, 4])
+                .conv(4)
+                .kernel([1, 1]);
+            x.mul(g.weight("scale", shape)).relu().output("y")
+        });
+        refused(&m, "");
+    }
+}
+
+#[test]
+fn a_constant_that_widens_an_axis_of_extent_one_stays() {
+    let m = model(|g| {
+        let x = g
+            .dtype(DataType::Double)
+            .input("x", [1, 4, 1, 1])
+            .conv(4)
+            .kernel([1, 1]);
+        x.mul(g.weight("scale", [1, 4, 5, 1])).relu().output("y")
+    });
+    refused(&m, "");
+}
+
+#[test]
+fn new_names_collide_with_nothing_in_any_scope() {
+    let m = model(|g| {
+        let x = image(g);
+        let w = g.weight("w", [4, 4, 1, 1]);
+        let taken = g.weight("w_folded", [1]);
+        let condition = g.initializer("condition", Tensor::bools(&[1], [true]));
+        let a = x.conv(4).weight(&w).kernel([1, 1]).batch_norm();
+        let b = x.conv(4).weight(&w).kernel([1, 1]).add(&taken);
+        g.if_else(
+            &condition,
+            |t| {
+                t.capture(&b)
+                    .relu()
+                    .value_name("w_bias")
+                    .identity()
+                    .output("t")
+            },
+            |e| e.capture(&b).sigmoid().output("e"),
+        )
+        .output("z");
+        a.relu().output("y")
+    });
+    let folded = check(&m, "bn_0 -> conv_0 output");
+    let mut names = initializers(&folded);
+    names.push("w_bias");
+    let all = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), all, "{names:?}");
+}
+
+#[test]
+fn an_axis_is_tracked_by_its_place_and_not_by_its_size() {
+    // MatMul's columns and the BN's channels are of one size but another axis.
+    let m = model(|g| {
+        let x = g.dtype(DataType::Double).input("x", [2, 6, 4]);
+        x.matmul(6).batch_norm().relu().output("y")
+    });
+    refused(
+        &m,
+        "bn_0 stays: upstream axes-mixed, downstream shift-blocked, sideways no-sibling",
+    );
+    let m = model(|g| {
+        let x = g.dtype(DataType::Double).input("x", [6, 4]);
+        x.matmul(6)
+            .transpose([1, 0])
+            .batch_norm()
+            .relu()
+            .output("y")
+    });
+    refused(
+        &m,
+        "bn_0 stays: upstream axes-mixed, downstream shift-blocked, sideways no-sibling",
+    );
+}
+
+#[test]
+fn a_matmul_of_higher_rank_never_becomes_a_gemm() {
+    let m = model(|g| {
+        let x = g.dtype(DataType::Double).input("x", "N,5,4");
+        let y = x.matmul(6);
+        let shape = g.op("Shape", &[&y]);
+        let flat = y.reshape([-1, 6]).batch_norm();
+        g.op("Reshape", &[&flat, &shape])
+            .shape("N,5,6")
+            .relu()
+            .output("y")
+    });
+    let folded = check(
+        &m,
+        "bn_0 -> matmul_0 output, matmul_0 add through reshape_0",
+    );
+    assert_eq!(
+        (count(&folded, "Gemm"), count(&folded, "BatchNormalization")),
+        (0, 0)
+    );
+}
+
+#[test]
+fn a_batch_norm_that_is_read_and_a_graph_output_keeps_its_name() {
+    let m = model(|g| {
+        let x = image(g).conv(4).batch_norm().output("z");
+        x.relu().output("y");
+        x.sigmoid().output("w")
+    });
+    let folded = check(&m, "bn_0 -> conv_0 output");
+    let graph = folded.graph.as_ref().expect("a graph");
+    assert!(
+        graph
+            .node
+            .iter()
+            .any(|node| node.op_type() == "Conv" && node.output[0] == "z")
+    );
+}
+
+#[test]
+fn a_batch_norm_in_a_body_folds_into_weights_of_the_outer_graph() {
+    let m = model(|g| {
+        let x = image(g);
+        let w = g.weight("w", [4, 4, 1, 1]);
+        let (scale, b, mean, var) = (
+            g.weight("s", [4]),
+            g.weight("b", [4]),
+            g.weight("m", [4]),
+            g.weight_between("v", [4], 0.5, 2.0),
+        );
+        let condition = g.initializer("condition", Tensor::bools(&[1], [true]));
+        let body = |t: &Graph| {
+            let [x, w, scale, b, mean, var] =
+                [&x, &w, &scale, &b, &mean, &var].map(|value| t.capture(value));
+            let y = t
+                .op("Conv", &[&x, &w])
+                .name("inner")
+                .attr("kernel_shape", vec![1i64, 1]);
+            t.op("BatchNormalization", &[&y, &scale, &b, &mean, &var])
+                .name("bn_inner")
+                .relu()
+                .output("t")
+        };
+        g.if_else(&condition, body, |e| e.capture(&x).sigmoid().output("e"))
+            .output("y")
+    });
+    check(&m, "bn_inner -> inner output");
+}
+
+#[test]
+fn a_batch_norm_in_a_function_folds_where_its_weights_are_its_own() {
+    let m = model(|g| {
+        g.dtype(DataType::Double);
+        g.function("local", "Block", |f| {
+            let x = f.input("x", [2, 4, 6, 6]);
+            let w = f.constant(
+                "value",
+                Tensor::doubles(
+                    &[4, 4, 1, 1],
+                    (0..16)
+                        .map(|i| f64::from(i) / 9.0 - 0.8)
+                        .collect::<Vec<_>>(),
+                ),
+            );
+            let p = |values: [f64; 4]| f.constant("value", Tensor::doubles(&[4], values.to_vec()));
+            let (s, b, m, v) = (
+                p([1.0, -2.0, 0.5, 3.0]),
+                p([0.1, 0.2, 0.3, 0.4]),
+                p([1.0, 0.0, -1.0, 0.5]),
+                p([1.0, 0.5, 2.0, 1.5]),
+            );
+            let y = f.op("Conv", &[&x, &w]).name("inner");
+            f.op("BatchNormalization", &[&y, &s, &b, &m, &v])
+                .name("bn_inner")
+                .relu()
+                .output("y")
+        });
+        let x = g.input("x", [2, 4, 6, 6]);
+        g.op("Block", &[&x])
+            .domain("local")
+            .shape([2, 4, 6, 6])
+            .dtype(DataType::Double)
+            .output("y")
+    });
+    check(&m, "bn_inner -> inner output");
+}
+
+#[test]
+fn an_empty_bias_name_is_an_absent_bias() {
+    let m = model(|g| {
+        let x = image(g);
+        let w = g.weight("w", [4, 4, 1, 1]);
+        g.op("Conv", &[&x, &w, &g.absent()])
+            .name("conv")
+            .batch_norm()
+            .relu()
+            .output("y")
+    });
+    check(&m, "bn_0 -> conv output");
+}
+
+#[test]
+fn epsilon_is_what_the_node_says_and_zero_is_zero() {
+    for epsilon in [0.0f32, 1e-5, 0.5] {
+        let m = model(|g| {
+            image(g)
+                .conv(4)
+                .batch_norm()
+                .epsilon(epsilon)
+                .relu()
+                .output("y")
+        });
+        check(&m, "bn_0 -> conv_0 output");
+    }
+}
+
+#[test]
+fn a_variance_that_gives_no_number_is_refused() {
+    for var in [-2.0, f64::NAN, f64::INFINITY] {
+        let m = model(|g| {
+            let var = g.initializer("var", Tensor::doubles(&[4], vec![1.0, var, 1.0, 1.0]));
+            image(g)
+                .conv(4)
+                .batch_norm()
+                .with_input(4, &var)
+                .relu()
+                .output("y")
+        });
+        refused(
+            &m,
+            "bn_0 stays: upstream degenerate-parameters, downstream degenerate-parameters, sideways degenerate-parameters",
+        );
+    }
+    let m = model(|g| {
+        let var = g.initializer("var", Tensor::doubles(&[4], vec![0.0; 4]));
+        image(g)
+            .conv(4)
+            .batch_norm()
+            .epsilon(0.0)
+            .with_input(4, &var)
+            .relu()
+            .output("y")
+    });
+    refused(
+        &m,
+        "bn_0 stays: upstream degenerate-parameters, downstream degenerate-parameters, sideways degenerate-parameters",
+    );
+}
+
+#[test]
+fn an_initializer_that_a_caller_may_override_is_kept_unless_frozen() {
+    let m = model(|g| {
+        g.parameters(Parameters::OverridableInitializers);
+        image(g).conv(4).batch_norm().relu().output("y")
+    });
+    let (text, same) = folded_with(&m, &PlanOptions::default());
+    assert!(
+        text.starts_with("bn_0 stays: upstream overridable-initializer"),
+        "{text}"
+    );
+    assert_eq!(inputs(&m), inputs(&same));
+}
+
+#[test]
+fn below_ir_version_4_the_interface_stays_and_no_initializer_is_added() {
+    let m = model(|g| {
+        g.opset(8).ir_version(3);
+        let x = image(g);
+        let w = g.weight("w", [4, 4, 1, 1]);
+        let a = x.conv(4).weight(&w).kernel([1, 1]).batch_norm().relu();
+        let b = x.conv(4).weight(&w).kernel([1, 1]).relu();
+        a.add(&b).output("y")
+    });
+    let folded = check(&m, "bn_0 -> conv_0 output");
+    let names: Vec<String> = inputs(&folded)
+        .iter()
+        .map(|input| input.name().to_owned())
+        .collect();
+    for name in initializers(&folded) {
+        assert!(
+            names.iter().any(|input| input == name),
+            "{name} is an input as well"
+        );
+    }
+    let public = |m: &ModelProto| {
+        let stored: Vec<String> = initializers(m)
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect();
+        inputs(m)
+            .into_iter()
+            .filter(|input| !stored.contains(&input.name().to_owned()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(public(&m), public(&folded));
+}
+
+#[test]
+fn parameters_that_two_batch_norms_share_are_not_lost() {
+    let m = model(|g| {
+        let x = image(g);
+        let (w, scale) = (g.weight("w", [4, 4, 1, 1]), g.weight("scale", [4]));
+        let a = x
+            .conv(4)
+            .weight(&w)
+            .kernel([1, 1])
+            .batch_norm()
+            .with_input(1, &scale);
+        let b = x.sigmoid().batch_norm().with_input(1, &scale);
+        a.relu().add(b.sigmoid()).output("y")
+    });
+    let folded = check(
+        &m,
+        "bn_0 -> conv_0 output\nbn_1 stays: upstream nonlinear, downstream nonlinear, sideways no-sibling",
+    );
+    assert!(initializers(&folded).contains(&"scale"));
+}
+
+#[test]
+fn quantization_between_weight_and_batch_norm_stops_the_fold() {
+    let m = model(|g| {
+        let x = g.input("x", [1, 4, 6, 6]).conv(4);
+        let scale = g.initializer("s", Tensor::floats(&[], [0.1]));
+        let zero = g.initializer("z", Tensor::new(DataType::Uint8, &[], vec![128.0]));
+        let q = g.op("QuantizeLinear", &[&x, &scale, &zero]);
+        g.op("DequantizeLinear", &[&q, &scale, &zero])
+            .batch_norm()
+            .relu()
+            .output("y")
+    });
+    refused(
+        &m,
+        "bn_0 stays: upstream quantized, downstream shift-blocked, sideways no-sibling",
+    );
+}
+
+#[test]
+fn a_constant_minus_a_convolution_negates_the_kernel() {
+    let m = model(|g| {
+        let x = image(g).conv(4);
+        let c = g.weight("c", [4, 1, 1]);
+        c.sub(&x).batch_norm().relu().output("y")
+    });
+    let folded = check(&m, "");
+    assert_eq!(
+        (count(&folded, "Sub"), count(&folded, "BatchNormalization")),
+        (0, 0)
+    );
+}
+
+#[test]
+fn a_constant_divided_by_a_convolution_is_refused() {
+    let m = model(|g| {
+        let x = image(g).conv(4).sigmoid();
+        let c = g.weight("c", [4, 1, 1]);
+        g.op("Div", &[&c, &x]).batch_norm().relu().output("y")
+    });
+    refused(
+        &m,
+        "bn_0 stays: upstream nonlinear, downstream shift-blocked, sideways no-sibling",
+    );
+}
+
+#[test]
+fn a_custom_operator_with_a_standard_name_is_not_the_standard_one() {
+    let m = model(|g| {
+        let x = g.input("x", [1, 4, 6, 6]);
+        let w = g.weight("w", [4, 4, 1, 1]);
+        g.op("Conv", &[&x, &w])
+            .domain("org.custom")
+            .shape([1, 4, 6, 6])
+            .dtype(DataType::Float)
+            .batch_norm()
+            .relu()
+            .output("y")
+    });
+    let (text, _) = folded_with(&m, &PlanOptions::default());
+    assert!(text.starts_with("bn_0 stays:"), "{text}");
+}
+
+#[test]
+fn a_fold_emits_no_arithmetic() {
+    let m = model(|g| image(g).conv(4).batch_norm().relu().output("y"));
+    let folded = check(&m, "bn_0 -> conv_0 output");
+    let graph = folded.graph.as_ref().expect("a graph");
+    let ops: Vec<&str> = graph.node.iter().map(|node| node.op_type()).collect();
+    assert_eq!(ops, ["Conv", "Relu"]);
+    assert_eq!(initializers(&folded), ["conv_0.W", "conv_0.W_bias"]);
+}
+
+#[test]
+fn identities_between_parameters_and_nodes_are_seen_through() {
+    let m = model(|g| {
+        let x = image(g);
+        let w = g.weight("w", [4, 4, 1, 1]).identity();
+        let scale = g.weight("scale", [4]).identity();
+        x.conv(4)
+            .weight(&w)
+            .kernel([1, 1])
+            .batch_norm()
+            .with_input(1, &scale)
+            .relu()
+            .output("y")
+    });
+    let folded = check(&m, "bn_0 -> conv_0 output");
+    assert_eq!(count(&folded, "BatchNormalization"), 0);
+}
+
+#[test]
+fn one_name_in_two_functions_or_unnamed_nodes_confuse_nothing() {
+    let mut m = model(|g| {
+        let x = image(g);
+        x.conv(4)
+            .batch_norm()
+            .relu()
+            .conv(4)
+            .batch_norm()
+            .relu()
+            .output("y")
+    });
+    for node in &mut m.graph.as_mut().expect("a graph").node {
+        node.name = None;
+    }
+    let folded = check(&m, "");
+    assert_eq!(count(&folded, "BatchNormalization"), 0);
+}
