@@ -139,4 +139,6 @@ pub(super) struct Graph {
     pub(super) nodes: Vec<Node>,
     /// (slot of the surrounding graph, slot here).
     pub(super) captures: Vec<(Slot, Slot)>,
+    /// What the model declares about inner values; it may be wrong and is only asked when a value is missing.
+    pub(super) infos: HashMap<Slot, Port>,
 }

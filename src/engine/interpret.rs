@@ -15,6 +15,7 @@ use super::error::EngineError;
 use super::graph::{Callee, Graph, Node, Port, Signature, Slot};
 use super::guard;
 use super::kernels;
+use super::partial::Unreached;
 use super::tensor::Tensor;
 use super::{Budget, Observer, Precision, Produced, Session, Step};
 
@@ -38,6 +39,64 @@ impl Interpreter {
     }
 }
 
+impl Interpreter {
+    /// The inputs in the graph's order, checked and in the types that they are computed in.
+    fn arguments(&self, inputs: &[(String, Tensor)]) -> Result<Vec<Option<Tensor>>, EngineError> {
+        let main = &self.program.main;
+        let mut given = Vec::with_capacity(main.inputs.len());
+        for input in &main.inputs {
+            let value = inputs.iter().find(|(name, _)| *name == input.port.name);
+            if let Some((_, tensor)) = value {
+                check_input(&input.port, tensor)?;
+                let compute = self.precision.compute_type(tensor.element());
+                given.push(Some(tensor.clone().with_floats_as(compute)));
+            } else if input.has_default {
+                given.push(None);
+            } else {
+                return Err(input_error(&input.port, "no value is given for it"));
+            }
+        }
+        if let Some((name, _)) = inputs.iter().find(|(name, _)| !takes(main, name)) {
+            let reason = "the model has no input of this name".to_owned();
+            return Err(EngineError::Input {
+                input: name.clone(),
+                reason,
+            });
+        }
+        Ok(given)
+    }
+
+    fn execute(
+        &mut self,
+        inputs: &[(String, Tensor)],
+        observer: &mut dyn Observer,
+        is_partial: bool,
+    ) -> Result<Vec<Option<Tensor>>, EngineError> {
+        let given = self.arguments(inputs)?;
+        let main = Arc::clone(&self.program.main);
+        let mut run = Run {
+            precision: self.precision,
+            budget: self.budget,
+            delegate: &mut self.delegate,
+            observer,
+            scope: String::new(),
+            is_partial,
+        };
+        let outputs = run.graph_partial(&main, given, &[])?;
+        let narrow = |tensor: Tensor| match self.precision {
+            Precision::Declared => {
+                let element = tensor.element();
+                tensor.with_floats_as(element)
+            }
+            Precision::Double => tensor,
+        };
+        Ok(outputs
+            .into_iter()
+            .map(|output| output.map(narrow))
+            .collect())
+    }
+}
+
 impl Session for Interpreter {
     fn signature(&self) -> &Signature {
         &self.program.signature
@@ -54,46 +113,56 @@ impl Session for Interpreter {
         inputs: &[(String, Tensor)],
         observer: &mut dyn Observer,
     ) -> Result<Vec<(String, Tensor)>, EngineError> {
-        let main = Arc::clone(&self.program.main);
-        let mut given = Vec::with_capacity(main.inputs.len());
-        for input in &main.inputs {
-            let value = inputs.iter().find(|(name, _)| *name == input.port.name);
-            if let Some((_, tensor)) = value {
-                check_input(&input.port, tensor)?;
-                let compute = self.precision.compute_type(tensor.element());
-                given.push(Some(tensor.clone().with_floats_as(compute)));
-            } else if input.has_default {
-                given.push(None);
-            } else {
-                return Err(input_error(&input.port, "no value is given for it"));
+        let outputs = self.execute(inputs, observer, false)?;
+        let ports = self.program.main.outputs.iter().map(|(port, _)| port);
+        let named = |(port, tensor): (&Port, Option<Tensor>)| match tensor {
+            Some(tensor) => Ok((port.name.clone(), tensor)),
+            None => Err(dangling(port)),
+        };
+        ports.zip(outputs).map(named).collect()
+    }
+
+    fn run_partial(
+        &mut self,
+        inputs: &[(String, Tensor)],
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<(String, Option<Tensor>)>, EngineError> {
+        let outputs = self.execute(inputs, observer, true)?;
+        let names = self
+            .program
+            .main
+            .outputs
+            .iter()
+            .map(|(port, _)| port.name.clone());
+        Ok(names.zip(outputs).collect())
+    }
+
+    fn value_names(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        let mut graphs: Vec<&Graph> = vec![&self.program.main];
+        while let Some(graph) = graphs.pop() {
+            for node in &graph.nodes {
+                let given = node.outputs.iter().flatten();
+                names.extend(
+                    given
+                        .filter_map(|slot| graph.names.get(*slot))
+                        .map(String::as_str),
+                );
+                graphs.extend(node.bodies().map(|body| &**body));
             }
         }
-        if let Some((name, _)) = inputs.iter().find(|(name, _)| !takes(&main, name)) {
-            let reason = "the model has no input of this name".to_owned();
-            return Err(EngineError::Input {
-                input: name.clone(),
-                reason,
-            });
-        }
-        let mut run = Run {
-            precision: self.precision,
-            budget: self.budget,
-            delegate: &mut self.delegate,
-            observer,
-            scope: String::new(),
-        };
-        let outputs = run.graph(&main, given, &[])?;
-        let narrow = |tensor: Tensor| match self.precision {
-            Precision::Declared => {
-                let element = tensor.element();
-                tensor.with_floats_as(element)
-            }
-            Precision::Double => tensor,
-        };
-        let named = main.outputs.iter().zip(outputs);
-        Ok(named
-            .map(|((port, _), tensor)| (port.name.clone(), narrow(tensor)))
-            .collect())
+        names
+    }
+
+    fn integer_ranges(&self) -> HashMap<String, (i64, i64)> {
+        super::ranges::integer_ranges(&self.program.main)
+    }
+}
+
+fn dangling(port: &Port) -> EngineError {
+    EngineError::DanglingValue {
+        value: port.name.clone(),
+        node: "of the graph's outputs".to_owned(),
     }
 }
 
@@ -140,16 +209,18 @@ fn check_input(port: &Port, tensor: &Tensor) -> Result<(), EngineError> {
 
 /// One run of a model, or of a graph nested in it.
 pub(super) struct Run<'r> {
-    precision: Precision,
+    pub(super) precision: Precision,
     budget: Budget,
     delegate: &'r mut Delegate,
-    observer: &'r mut dyn Observer,
+    pub(super) observer: &'r mut dyn Observer,
     /// Empty in the main graph, else the names of the nodes that lead here.
-    scope: String,
+    pub(super) scope: String,
+    /// Whether to go on where a node cannot be run.
+    is_partial: bool,
 }
 
 /// The values of a graph, by slot.
-type Table = Vec<Option<Tensor>>;
+pub(super) type Table = Vec<Option<Tensor>>;
 
 impl Run<'_> {
     /// Runs a graph; `outer` are the values of the graph around it.
@@ -159,6 +230,20 @@ impl Run<'_> {
         inputs: Vec<Option<Tensor>>,
         outer: &[Option<Tensor>],
     ) -> Result<Vec<Tensor>, EngineError> {
+        let outputs = self.graph_partial(graph, inputs, outer)?;
+        let given = |((port, _), output): (&(Port, Option<Slot>), Option<Tensor>)| {
+            output.ok_or_else(|| dangling(port))
+        };
+        graph.outputs.iter().zip(outputs).map(given).collect()
+    }
+
+    /// The same, with `None` for outputs that a partial run does not reach.
+    fn graph_partial(
+        &mut self,
+        graph: &Graph,
+        inputs: Vec<Option<Tensor>>,
+        outer: &[Option<Tensor>],
+    ) -> Result<Vec<Option<Tensor>>, EngineError> {
         let mut table: Table = vec![None; graph.names.len()];
         for (slot, tensor) in &graph.constants {
             put(&mut table, *slot, Some(tensor.clone()));
@@ -171,24 +256,24 @@ impl Run<'_> {
                 put(&mut table, input.slot, value);
             }
         }
+        let mut unreached = Unreached::new();
         for node in &graph.nodes {
-            let outputs = self.node(node, &mut table)?;
-            self.publish(node, graph, &mut table, outputs)?;
+            if self.is_partial {
+                self.node_partial(node, graph, &mut table, &mut unreached)?;
+            } else {
+                let inputs = self.consume(node, &mut table);
+                let outputs = self.node(node, inputs, &table)?;
+                self.publish(node, graph, &mut table, outputs)?;
+            }
             for slot in &node.last_reads {
                 put(&mut table, *slot, None);
             }
         }
-        let give = |(port, slot): &(Port, Option<Slot>)| {
-            let value = slot.and_then(|slot| table.get(slot).cloned().flatten());
-            value.ok_or_else(|| EngineError::DanglingValue {
-                value: port.name.clone(),
-                node: "of the graph's outputs".to_owned(),
-            })
-        };
-        graph.outputs.iter().map(give).collect()
+        let give = |slot: Option<Slot>| slot.and_then(|slot| table.get(slot).cloned().flatten());
+        Ok(graph.outputs.iter().map(|(_, slot)| give(*slot)).collect())
     }
 
-    fn publish(
+    pub(super) fn publish(
         &mut self,
         node: &Node,
         graph: &Graph,
@@ -204,6 +289,7 @@ impl Run<'_> {
                 node: &node.name,
                 operator: &node.op_type,
                 tensor: &tensor,
+                is_border: false,
             };
             let tensor = match self.observer.value(&produced) {
                 Step::Keep => tensor,
@@ -218,23 +304,26 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn node(&mut self, node: &Node, table: &mut Table) -> Result<Vec<Tensor>, EngineError> {
+    pub(super) fn node(
+        &mut self,
+        node: &Node,
+        inputs: Vec<Option<Tensor>>,
+        table: &Table,
+    ) -> Result<Vec<Tensor>, EngineError> {
         match &node.callee {
             Callee::Foreign => return Err(unsupported(node)),
             Callee::Function(body) => {
-                let inputs = self.arguments(node, table);
                 let body = Arc::clone(body);
                 return self.nested(node, |run| run.graph(&body, inputs, &[]));
             }
             Callee::Operator => {}
         }
         if control::is_control(&node.op_type) {
-            let inputs = self.arguments(node, table);
             let mut call = self.call(node, inputs);
             return self.nested(node, |run| control::run(run, &mut call, table));
         }
-        let declared = declared_type(node, table);
-        let call = self.call(node, self.consume(node, table));
+        let declared = declared_type(node, &inputs);
+        let call = self.call(node, inputs);
         let outcome = guard::catch(|| kernels::run(call, self.delegate)).map_err(|message| {
             EngineError::Panic {
                 operator: node.operator(),
@@ -276,11 +365,6 @@ impl Run<'_> {
         result
     }
 
-    fn arguments(&self, node: &Node, table: &Table) -> Vec<Option<Tensor>> {
-        let read = |slot: &Option<Slot>| slot.and_then(|slot| table.get(slot).cloned().flatten());
-        node.inputs.iter().map(read).collect()
-    }
-
     /// The inputs of a node, moved out of the table where this is their last read.
     fn consume(&self, node: &Node, table: &mut Table) -> Vec<Option<Tensor>> {
         let mut uses: HashMap<Slot, usize> = HashMap::new();
@@ -288,9 +372,12 @@ impl Run<'_> {
             *uses.entry(*slot).or_default() += 1;
         }
         let mut inputs = Vec::with_capacity(node.inputs.len());
+        // A nested graph may read the same value once more.
+        let is_nesting = node.bodies().next().is_some();
         for slot in &node.inputs {
             let value = slot.and_then(|slot| {
-                let is_last = uses.get(&slot) == Some(&1) && node.last_reads.contains(&slot);
+                let is_last =
+                    !is_nesting && uses.get(&slot) == Some(&1) && node.last_reads.contains(&slot);
                 let place = table.get_mut(slot)?;
                 if is_last { place.take() } else { place.clone() }
             });
@@ -300,7 +387,7 @@ impl Run<'_> {
     }
 }
 
-fn put(table: &mut Table, slot: Slot, value: Option<Tensor>) {
+pub(super) fn put(table: &mut Table, slot: Slot, value: Option<Tensor>) {
     if let Some(place) = table.get_mut(slot) {
         *place = value;
     }
@@ -325,7 +412,7 @@ fn fault_error(node: &Node, fault: &Fault) -> EngineError {
 /// The declared type of a node's floating-point results: that of its first floating-point input.
 ///
 /// `None` where the operator says the type itself.
-fn declared_type(node: &Node, table: &Table) -> Option<ElementType> {
+fn declared_type(node: &Node, inputs: &[Option<Tensor>]) -> Option<ElementType> {
     const SAY_THEMSELVES: [&str; 11] = [
         "Cast",
         "CastLike",
@@ -342,9 +429,6 @@ fn declared_type(node: &Node, table: &Table) -> Option<ElementType> {
     if SAY_THEMSELVES.contains(&node.op_type.as_str()) {
         return None;
     }
-    let inputs = node.inputs.iter().flatten();
-    let tensors = inputs.filter_map(|slot| table.get(*slot).and_then(Option::as_ref));
-    tensors
-        .map(Tensor::element)
-        .find(|element| element.is_float())
+    let elements = inputs.iter().flatten().map(Tensor::element);
+    elements.into_iter().find(|element| element.is_float())
 }

@@ -8,6 +8,7 @@
 
 #[cfg(test)]
 mod agreement;
+mod assume;
 mod call;
 pub mod constant;
 mod control;
@@ -19,8 +20,11 @@ mod graph;
 mod guard;
 mod interpret;
 mod kernels;
+mod partial;
+mod ranges;
 mod tensor;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 
@@ -99,6 +103,24 @@ pub struct Produced<'a> {
     pub operator: &'a str,
     /// The value.
     pub tensor: &'a Tensor,
+    /// Whether this is what a node that could not be run would have read, not what a node gave;
+    /// `name` then says which output of it and which input.
+    pub is_border: bool,
+}
+
+/// A value that a partial run lacks.
+#[derive(Clone, Copy, Debug)]
+pub struct Missing<'a> {
+    /// Empty in the main graph, else the names of the nodes that lead to the nested graph or function.
+    pub scope: &'a str,
+    /// The value's name.
+    pub name: &'a str,
+    /// The node that could not be run, where the value is one of its outputs.
+    pub cut: Option<(&'a str, &'a EngineError)>,
+    /// What the model declares about the value.
+    pub port: Option<&'a Port>,
+    /// A type and extents that its neighbours suggest.
+    pub assumed: Option<&'a (ElementType, Vec<usize>)>,
 }
 
 /// What an observer wants done with a value.
@@ -116,6 +138,12 @@ pub enum Step {
 pub trait Observer {
     /// Called once per value and evaluation.
     fn value(&mut self, produced: &Produced<'_>) -> Step;
+
+    /// Called in a partial run for each value that it lacks; a value given here lets it go on.
+    fn missing(&mut self, missing: &Missing<'_>) -> Option<Tensor> {
+        let _ = missing;
+        None
+    }
 }
 
 /// An observer that looks at nothing.
@@ -144,6 +172,28 @@ pub trait Session: fmt::Debug + Send {
         inputs: &[(String, Tensor)],
         observer: &mut dyn Observer,
     ) -> Result<Vec<(String, Tensor)>, EngineError>;
+
+    /// Like `run`, but goes on where a node cannot be run, with what the observer gives for its outputs.
+    ///
+    /// Outputs that could not be reached are `None`.
+    fn run_partial(
+        &mut self,
+        inputs: &[(String, Tensor)],
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<(String, Option<Tensor>)>, EngineError> {
+        let _ = (inputs, observer);
+        Err(EngineError::Lacking {
+            what: "partial runs",
+        })
+    }
+
+    /// Names of all values that nodes give, those of nested graphs and functions included.
+    fn value_names(&self) -> Vec<&str>;
+
+    /// For each integer input, the smallest and the largest number that its consumers can use.
+    fn integer_ranges(&self) -> HashMap<String, (i64, i64)> {
+        HashMap::new()
+    }
 }
 
 /// Something that runs ONNX models.

@@ -3,12 +3,12 @@
 //! ULPs count steps of the output's own type at the truth's magnitude.
 //! Elements where the truth is not finite count only as agreeing or not in kind.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::engine::ElementType;
 
 /// Distances from a reference.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
     /// Largest absolute difference.
     pub max_abs: f64,

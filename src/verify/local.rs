@@ -1,27 +1,36 @@
 //! Values that both graphs name, compared where they arise.
 //!
-//! Both models run in float64, side by side. At each value to be compared the rewritten model goes on
-//! with the original's value, so that every difference is that of one fold, whatever lies before it.
+//! Both models run side by side, and each wanted value of the first is compared with the second's.
+//! Where the second run goes on with the first one's value, every difference is that of one fold,
+//! whatever lies before it. Nothing is held longer than the two runs are apart.
 //! What is found is filed in a `Table`.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::mpsc::{Receiver, SyncSender};
 
+use super::run::Comparing;
 use super::slices::Table;
 use crate::engine::{Observer, Produced, Step, Tensor};
 
-/// A value of one evaluation: its scope and name, and how often it was given before.
-type Key = (String, usize);
+/// A value of one evaluation.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    /// Scope and name.
+    name: String,
+    /// How often it was given, this time included.
+    count: usize,
+    is_border: bool,
+}
 
 /// Numbers the evaluations of the wanted values.
 #[derive(Debug)]
 struct Counter<'a> {
-    wanted: &'a HashSet<&'a str>,
+    wanted: &'a HashSet<String>,
     seen: HashMap<String, usize>,
 }
 
 impl<'a> Counter<'a> {
-    fn new(wanted: &'a HashSet<&'a str>) -> Counter<'a> {
+    fn new(wanted: &'a HashSet<String>) -> Counter<'a> {
         Counter {
             wanted,
             seen: HashMap::new(),
@@ -29,17 +38,22 @@ impl<'a> Counter<'a> {
     }
 
     fn key(&mut self, produced: &Produced<'_>) -> Option<Key> {
-        if !self.wanted.contains(produced.name) {
+        if !produced.is_border && !self.wanted.contains(produced.name) {
             return None;
         }
         let name = format!("{}{}", produced.scope, produced.name);
         let count = self.seen.entry(name.clone()).or_default();
         *count += 1;
-        Some((name, *count))
+        Some(Key {
+            name,
+            count: *count,
+            is_border: produced.is_border,
+        })
     }
 }
 
-/// A value on its way from the original's run to the rewritten model's.
+/// A value on its way from the first run to the second.
+#[derive(Debug)]
 pub(super) struct Parcel {
     key: Key,
     node: String,
@@ -47,13 +61,14 @@ pub(super) struct Parcel {
 }
 
 /// Sends the wanted values of a run.
+#[derive(Debug)]
 pub(super) struct Sender<'a> {
     counter: Counter<'a>,
     channel: SyncSender<Parcel>,
 }
 
 impl<'a> Sender<'a> {
-    pub(super) fn new(wanted: &'a HashSet<&'a str>, channel: SyncSender<Parcel>) -> Sender<'a> {
+    pub(super) fn new(wanted: &'a HashSet<String>, channel: SyncSender<Parcel>) -> Sender<'a> {
         Sender {
             counter: Counter::new(wanted),
             channel,
@@ -64,45 +79,37 @@ impl<'a> Sender<'a> {
 impl Observer for Sender<'_> {
     fn value(&mut self, produced: &Produced<'_>) -> Step {
         if let Some(key) = self.counter.key(produced) {
-            let parcel = Parcel {
-                key,
-                node: produced.node.to_owned(),
-                tensor: produced.tensor.clone(),
-            };
+            let (node, tensor) = (produced.node.to_owned(), produced.tensor.clone());
             // The other run may have ended early; this one goes on for its outputs.
-            let _ = self.channel.send(parcel);
+            let _ = self.channel.send(Parcel { key, node, tensor });
         }
         Step::Keep
     }
 }
 
-/// Compares the wanted values of a run with those sent by another, and goes on with the latter.
+/// Compares the wanted values of a run with those sent by another.
+#[derive(Debug)]
 pub(super) struct Comparer<'a> {
+    comparing: &'a Comparing<'a>,
     counter: Counter<'a>,
     channel: Receiver<Parcel>,
     waiting: HashMap<Key, Parcel>,
     table: &'a mut Table,
-    sample: usize,
-    is_noise: bool,
 }
 
 impl<'a> Comparer<'a> {
-    /// With `is_noise` the differences are filed as what perturbed weights do.
     pub(super) fn new(
-        wanted: &'a HashSet<&'a str>,
+        comparing: &'a Comparing<'a>,
         channel: Receiver<Parcel>,
         table: &'a mut Table,
-        sample: usize,
-        is_noise: bool,
     ) -> Comparer<'a> {
-        let counter = Counter::new(wanted);
+        let counter = Counter::new(comparing.wanted);
         Comparer {
+            comparing,
             counter,
             channel,
             waiting: HashMap::new(),
             table,
-            sample,
-            is_noise,
         }
     }
 
@@ -126,14 +133,33 @@ impl Observer for Comparer<'_> {
             return Step::Keep;
         };
         let Some(parcel) = self.receive(&key) else {
+            if key.is_border {
+                self.table.unmatched.insert(key.name);
+            }
             return Step::Keep;
         };
-        let entry = self.table.entry(&key.0, &parcel.node);
-        entry.add(&parcel.tensor, produced.tensor, self.sample, self.is_noise);
-        if parcel.tensor.shape() == produced.tensor.shape() {
+        let Comparing {
+            sample,
+            is_noise,
+            is_forced,
+            ..
+        } = *self.comparing;
+        let entry = self.table.entry(&key.name, &parcel.node);
+        entry.add(&parcel.tensor, produced.tensor, sample, is_noise);
+        if is_forced && parcel.tensor.shape() == produced.tensor.shape() {
             Step::Replace(parcel.tensor)
         } else {
             Step::Keep
         }
+    }
+}
+
+impl Drop for Comparer<'_> {
+    /// What the first run showed at a gap and the second did not is noted.
+    fn drop(&mut self) {
+        let rest = self.waiting.drain().map(|(key, _)| key);
+        let rest = rest.chain(self.channel.try_iter().map(|parcel| parcel.key));
+        let borders = rest.filter(|key| key.is_border).map(|key| key.name);
+        self.table.unmatched.extend(borders);
     }
 }

@@ -13,24 +13,31 @@
 //! and only then is the verdict given. Types and shapes must agree exactly, other than float outputs be equal.
 //! Not covered: inputs that no sample resembles.
 
+mod border;
+pub mod data;
 mod dims;
+mod draw;
 mod figures;
-mod inputs;
 mod interface;
+mod judge;
+mod layers;
 mod local;
 mod options;
 mod outputs;
 mod run;
 mod session;
 mod slices;
+mod supply;
 #[cfg(test)]
 mod teeth;
 mod verdict;
 
+pub use draw::Draw;
 pub use figures::Figures;
 pub use options::{Tolerance, VerifyOptions};
 pub use verdict::{
-    Counterexample, OutputReport, Side, Timings, Unknown, ValueReport, Verdict, Verification,
+    Counterexample, Extent, Furthest, Layer, Layers, OutputReport, Side, Timings, Unknown,
+    ValueReport, Verdict, Verification,
 };
 
 use crate::engine::{BuiltIn, Engine, EngineError, ModelBytes};
@@ -61,6 +68,8 @@ pub fn verify_with(
         verdict: Verdict::Equivalent,
         outputs: Vec::new(),
         values: Vec::new(),
+        extent: Extent::Full,
+        layers: None,
         samples: 0,
         seed: options.seed,
         tolerance: options.tolerance,
@@ -70,7 +79,7 @@ pub fn verify_with(
         timings: Timings::default(),
     };
     verification.verdict =
-        match session::compare(engine, original, rewritten, options, &mut verification) {
+        match session::compare(engine, [original, rewritten], options, &mut verification) {
             Ok(verdict) => verdict,
             Err(reason) => Verdict::Unknown { reason },
         };

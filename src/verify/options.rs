@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::data::Sample;
+use super::draw::Draw;
 use crate::engine::{Budget, ElementType};
 
 /// How close is close enough.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Tolerance {
@@ -61,6 +63,14 @@ pub struct VerifyOptions {
     ///
     /// Each is compared on its own, computed from the original's values at the ones before it.
     pub compare_values: Vec<String>,
+    /// How inputs are made, by name; the others are made as usual for their type and consumers.
+    pub draws: BTreeMap<String, Draw>,
+    /// Real inputs; where there are any, they are the samples.
+    pub data: Vec<Sample>,
+    /// Whether to compare every value that both graphs name, beside `compare_values`.
+    pub layers: bool,
+    /// Values that are named alike and mean different things, so that `layers` leaves them out.
+    pub changed_values: Vec<String>,
     /// What a model may take before it is refused.
     pub budget: Budget,
 }
@@ -73,6 +83,10 @@ impl Default for VerifyOptions {
             dims: BTreeMap::new(),
             tolerance: Tolerance::default(),
             compare_values: Vec::new(),
+            draws: BTreeMap::new(),
+            data: Vec::new(),
+            layers: false,
+            changed_values: Vec::new(),
             budget: Budget::default(),
         }
     }

@@ -28,6 +28,9 @@ pub(super) struct Output {
     difference: Gauge,
     noise: Gauge,
     has_truth: bool,
+    n_runs: usize,
+    /// The first few different numbers.
+    distinct: Vec<f64>,
     argmax_changes: usize,
     fault: Option<Fault>,
     low: f64,
@@ -60,10 +63,10 @@ pub(super) struct Failure {
 }
 
 impl Output {
-    pub(super) fn new(name: &str, element: ElementType) -> Output {
+    pub(super) fn new(name: &str) -> Output {
         Output {
             name: name.to_owned(),
-            element,
+            element: ElementType::Float32,
             shape: Vec::new(),
             original: Gauge::default(),
             rewritten: Gauge::default(),
@@ -71,6 +74,8 @@ impl Output {
             difference: Gauge::default(),
             noise: Gauge::default(),
             has_truth: false,
+            n_runs: 0,
+            distinct: Vec::new(),
             argmax_changes: 0,
             fault: None,
             low: f64::INFINITY,
@@ -95,6 +100,8 @@ impl Output {
             return;
         }
         self.shape = original.shape().to_vec();
+        self.element = original.element();
+        self.n_runs += 1;
         if !self.element.is_float() {
             self.fault = unequal(original, rewritten, runs.sample);
             return;
@@ -114,6 +121,9 @@ impl Output {
         let reference = truth.as_ref().map_or(&before, |(truth, _)| truth);
         for &number in reference.iter().filter(|number| number.is_finite()) {
             self.n_finite += 1;
+            if self.distinct.len() < 3 && !self.distinct.contains(&number) {
+                self.distinct.push(number);
+            }
             (self.low, self.high) = (self.low.min(number), self.high.max(number));
         }
         if let Some((truth, rewrite)) = &truth {
@@ -277,6 +287,10 @@ impl Output {
     /// What the output is on every sample, if nothing can be seen from it.
     pub(super) fn uninformative(&self) -> Option<&'static str> {
         let count = self.difference.count;
+        // Two numbers alone, like the 0 and 1 of a sigmoid driven to its ends.
+        if self.element.is_float() && self.distinct.len() == 2 && count >= 16 {
+            return Some("saturated at two numbers");
+        }
         uninformative(
             self.element.is_float(),
             count,
@@ -294,6 +308,11 @@ impl Output {
         } else {
             0.0
         }
+    }
+
+    /// Whether any run gave the output.
+    pub(super) fn is_reached(&self) -> bool {
+        self.n_runs > 0
     }
 
     pub(super) fn name(&self) -> &str {

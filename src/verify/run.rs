@@ -4,13 +4,19 @@ use std::collections::HashSet;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
+use super::border::{Border, Filling};
 use super::local::{Comparer, Sender};
 use super::slices::Table;
 use super::verdict::Side;
-use crate::engine::{Engine, EngineError, ModelBytes, NoObserver, Precision, Session, Tensor};
+use crate::engine::{
+    Engine, EngineError, ModelBytes, NoObserver, Observer, Precision, Session, Tensor,
+};
 
-/// Named tensors, inputs or outputs.
+/// Named tensors.
 pub(super) type Named = Vec<(String, Tensor)>;
+
+/// Outputs; `None` where a partial run does not reach one.
+pub(super) type Outputs = Vec<Option<Tensor>>;
 
 /// A failure and whose it is.
 #[derive(Debug)]
@@ -30,14 +36,26 @@ pub(super) struct Pair {
     pub(super) rewritten: Box<dyn Session>,
 }
 
+/// Which values two runs are compared at, and how.
+#[derive(Debug)]
+pub(super) struct Comparing<'a> {
+    /// Names of the values.
+    pub(super) wanted: &'a HashSet<String>,
+    /// Whether the second run goes on with the first one's values.
+    pub(super) is_forced: bool,
+    /// Whether differences are filed as what perturbed weights do.
+    pub(super) is_noise: bool,
+    pub(super) sample: usize,
+    pub(super) border: Option<&'a Border<'a>>,
+}
+
 /// How many values may wait between the two runs.
 const WAITING: usize = 2;
 
 impl Pair {
     pub(super) fn load(
         engine: &dyn Engine,
-        original: ModelBytes<'_>,
-        rewritten: ModelBytes<'_>,
+        [original, rewritten]: [ModelBytes<'_>; 2],
         precision: Precision,
     ) -> Result<Pair, Failed> {
         let (first, second) = both(
@@ -51,39 +69,41 @@ impl Pair {
     }
 
     /// Both models on the same inputs.
-    pub(super) fn run(&mut self, inputs: [&Named; 2]) -> Result<(Named, Named), Failed> {
+    ///
+    /// A partial run of the original comes first, because it decides the shapes at the gaps.
+    pub(super) fn run(
+        &mut self,
+        inputs: [&Named; 2],
+        border: Option<&Border<'_>>,
+    ) -> Result<(Outputs, Outputs), Failed> {
         let Pair {
             original,
             rewritten,
         } = self;
-        let (first, second) = both(
-            || original.run(inputs[0], &mut NoObserver),
-            || rewritten.run(inputs[1], &mut NoObserver),
-        );
+        let mut first = || run(original, inputs[0], NoObserver, border);
+        let mut second = || run(rewritten, inputs[1], NoObserver, border);
+        let (first, second) = match border {
+            Some(_) => (first(), second()),
+            None => both(first, second),
+        };
         Ok((
             first.map_err(on(Side::Original))?,
             second.map_err(on(Side::Rewritten))?,
         ))
     }
 
-    /// Both models, compared at the wanted values and going on from the original's.
+    /// Both models, compared at the wanted values.
     pub(super) fn run_compared(
         &mut self,
         inputs: [&Named; 2],
-        wanted: &HashSet<&str>,
+        comparing: &Comparing<'_>,
         table: &mut Table,
-        sample: usize,
-    ) -> Result<(Named, Named), Failed> {
-        let Pair {
-            original,
-            rewritten,
-        } = self;
+    ) -> Result<(Outputs, Outputs), Failed> {
         compared(
-            [original, rewritten],
+            [&mut self.original, &mut self.rewritten],
             inputs,
-            wanted,
+            comparing,
             table,
-            (sample, false),
         )
     }
 }
@@ -92,25 +112,51 @@ impl Pair {
 pub(super) fn compared(
     [first, second]: [&mut Box<dyn Session>; 2],
     inputs: [&Named; 2],
-    wanted: &HashSet<&str>,
+    comparing: &Comparing<'_>,
     table: &mut Table,
-    (sample, is_noise): (usize, bool),
-) -> Result<(Named, Named), Failed> {
+) -> Result<(Outputs, Outputs), Failed> {
     let (send, receive) = sync_channel(WAITING);
+    let border = comparing.border;
     let (first, second) = both(
         || {
-            let mut sender = Sender::new(wanted, send);
-            first.run(inputs[0], &mut sender)
+            run(
+                first,
+                inputs[0],
+                Sender::new(comparing.wanted, send),
+                border,
+            )
         },
         || {
-            let mut comparer = Comparer::new(wanted, receive, table, sample, is_noise);
-            second.run(inputs[1], &mut comparer)
+            run(
+                second,
+                inputs[1],
+                Comparer::new(comparing, receive, table),
+                border,
+            )
         },
     );
     Ok((
         first.map_err(on(Side::Original))?,
         second.map_err(on(Side::Rewritten))?,
     ))
+}
+
+fn run(
+    session: &mut Box<dyn Session>,
+    inputs: &Named,
+    inner: impl Observer,
+    border: Option<&Border<'_>>,
+) -> Result<Outputs, EngineError> {
+    let mut observer = Filling { inner, border };
+    if border.is_some() {
+        let outputs = session.run_partial(inputs, &mut observer)?;
+        return Ok(outputs.into_iter().map(|(_, tensor)| tensor).collect());
+    }
+    let outputs = session.run(inputs, &mut observer)?;
+    Ok(outputs
+        .into_iter()
+        .map(|(_, tensor)| Some(tensor))
+        .collect())
 }
 
 /// Two pieces of work on two threads; a panic in one is passed on.

@@ -3,36 +3,33 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
-use super::dims::{self, Binding};
-use super::figures::unravel;
-use super::inputs;
+use super::border::Border;
+use super::dims::Binding;
 use super::interface::{self, Matching};
+use super::judge;
+use super::layers;
 use super::options::{Tolerance, VerifyOptions};
-use super::outputs::{Failure, Output, Runs};
-use super::run::{Failed, Named, Pair, compared};
+use super::outputs::{Output, Runs};
+use super::run::{Comparing, Failed, Named, Outputs, Pair, compared};
 use super::slices::Table;
+use super::supply::Supply;
 use super::unknown;
-use super::verdict::{Counterexample, Unknown, Verdict, Verification};
-use crate::engine::{Engine, EngineError, ModelBytes, Precision, Signature};
+use super::verdict::{Counterexample, Extent, Unknown, Verdict, Verification};
+use crate::engine::{Engine, EngineError, ModelBytes, Precision, Session, Signature, Tensor};
 
 /// Models perturbed to measure what rounding the weights does.
 const PERTURBATIONS: u64 = 2;
-/// Samples run in all, per requested one, before a doubtful difference is believed.
-const PATIENCE: usize = 4;
-/// Own error of the original, relative, from which its outputs no longer show a rewrite's.
-const INSENSITIVE: f64 = 0.05;
 
 /// Compares two models and fills in the evidence.
 pub(super) fn compare(
     engine: &dyn Engine,
-    original: ModelBytes<'_>,
-    rewritten: ModelBytes<'_>,
+    models: [ModelBytes<'_>; 2],
     options: &VerifyOptions,
     verification: &mut Verification,
 ) -> Result<Verdict, Unknown> {
     let started = Instant::now();
-    let plain = Pair::load(engine, original, rewritten, Precision::Declared).map_err(unknown)?;
-    let truth = Pair::load(engine, original, rewritten, Precision::Double).map_err(unknown)?;
+    let plain = Pair::load(engine, models, Precision::Declared).map_err(unknown)?;
+    let truth = Pair::load(engine, models, Precision::Double).map_err(unknown)?;
     verification.timings.load = started.elapsed();
     verification.notes.extend(plain.original.notes());
     let signature = plain.original.signature().clone();
@@ -44,285 +41,314 @@ pub(super) fn compare(
         }
     };
     verification.notes.extend(matching.notes.iter().cloned());
-    let wanted: HashSet<&str> = options.compare_values.iter().map(String::as_str).collect();
+    let ranges = plain.original.integer_ranges();
+    let names = matching.inputs.clone();
+    let supply = Supply::new(options, signature.clone(), names, ranges)
+        .map_err(|message| Unknown::Inputs { message })?;
+    let (wanted, absent) = wanted(&plain, options);
     let mut comparison = Comparison {
         engine,
-        models: [original, rewritten],
+        models,
         options,
+        supply,
         signature,
         matching,
         wanted,
+        absent,
         plain,
         truth: Some(truth),
+        extent: Extent::Full,
+        is_truth_partial: false,
         tolerance: options.tolerance,
         table: Table::default(),
         outputs: Vec::new(),
+        binding: Binding::new(),
+        n_samples: 0,
+        expectation: None,
     };
-    comparison.settle(verification)?;
-    let verdict = comparison.judge(verification);
-    verification.tolerance = comparison.tolerance;
-    let outputs = comparison.outputs.iter();
-    verification.outputs = outputs
-        .map(|output| output.report(comparison.tolerance))
-        .collect();
-    verification.values = comparison
-        .table
-        .entries()
-        .iter()
-        .map(|entry| entry.report())
-        .collect();
+    let verdict = comparison
+        .settle(verification)
+        .and_then(|()| judge::judge(&mut comparison, verification));
+    if options.layers && comparison.n_samples > 0 {
+        verification.layers = layers::compare(&mut comparison);
+    }
+    comparison.report(verification);
     verdict
 }
 
-struct Comparison<'a> {
+/// The values to compare that both models name, and those that one of them lacks.
+fn wanted(pair: &Pair, options: &VerifyOptions) -> (HashSet<String>, Vec<String>) {
+    let names = |session: &dyn Session| -> HashSet<String> {
+        session
+            .value_names()
+            .into_iter()
+            .map(str::to_owned)
+            .collect()
+    };
+    let (first, second) = (
+        names(pair.original.as_ref()),
+        names(pair.rewritten.as_ref()),
+    );
+    let is_common = |name: &&String| first.contains(*name) && second.contains(*name);
+    let (common, absent): (Vec<&String>, Vec<&String>) =
+        options.compare_values.iter().partition(is_common);
+    (
+        common.into_iter().cloned().collect(),
+        absent.into_iter().cloned().collect(),
+    )
+}
+
+/// What is known while two models are compared.
+pub(super) struct Comparison<'a> {
     engine: &'a dyn Engine,
     models: [ModelBytes<'a>; 2],
-    options: &'a VerifyOptions,
-    signature: Signature,
+    pub(super) options: &'a VerifyOptions,
+    pub(super) supply: Supply<'a>,
+    pub(super) signature: Signature,
     matching: Matching,
-    wanted: HashSet<&'a str>,
-    plain: Pair,
+    pub(super) wanted: HashSet<String>,
+    /// Values to be compared that one of the models does not give.
+    pub(super) absent: Vec<String>,
+    pub(super) plain: Pair,
     /// Absent once the engine turned out to have no float64 form of the original.
-    truth: Option<Pair>,
-    tolerance: Tolerance,
-    table: Table,
-    outputs: Vec<Output>,
+    pub(super) truth: Option<Pair>,
+    pub(super) extent: Extent,
+    /// Whether the float64 runs leave out nodes that the others run.
+    is_truth_partial: bool,
+    pub(super) tolerance: Tolerance,
+    pub(super) table: Table,
+    pub(super) outputs: Vec<Output>,
+    pub(super) binding: Binding,
+    pub(super) n_samples: usize,
+    /// How the rewritten model misses outputs that came with the inputs.
+    pub(super) expectation: Option<Counterexample>,
 }
 
 impl Comparison<'_> {
-    /// Finds extents that run, and runs the samples on them.
+    /// Finds extents that run, and runs the samples on them; goes around what the engine lacks.
     fn settle(&mut self, verification: &mut Verification) -> Result<(), Unknown> {
-        let candidates = dims::candidates(&self.signature, &self.options.dims);
+        let bindings = self.supply.bindings();
         let mut first_failure = None;
-        for binding in candidates {
-            match self.sample(0, &binding, verification) {
-                Ok(()) => {
-                    verification.dims = binding.iter().map(|(n, &x)| (n.clone(), x)).collect();
-                    for sample in 1..self.options.samples {
-                        self.sample(sample, &binding, verification)
-                            .map_err(Trouble::reason)?;
-                    }
-                    return Ok(());
-                }
+        for binding in &bindings {
+            self.binding = binding.clone();
+            match self.sample(0, verification) {
+                Ok(()) => return self.further_samples(verification),
                 Err(trouble) if trouble.may_be_the_shape() => {
                     first_failure.get_or_insert(trouble);
+                }
+                Err(Trouble::Run(failed)) => {
+                    first_failure = Some(Trouble::Run(failed));
+                    break;
                 }
                 Err(trouble) => return Err(trouble.reason()),
             }
         }
-        let unsettled = Trouble::Inputs("the model has no inputs that could be settled".to_owned());
-        Err(first_failure.unwrap_or(unsettled).reason())
-    }
-
-    fn inputs(&self, sample: usize, binding: &Binding) -> Result<[Named; 2], Trouble> {
-        let (mut first, mut second) = (Named::new(), Named::new());
-        for (port, other) in self.signature.inputs.iter().zip(&self.matching.inputs) {
-            let trouble = |what: &str| {
-                Trouble::Inputs(format!("input {:?} {what}; give a value for it", port.name))
-            };
-            let element = port
-                .element
-                .ok_or_else(|| trouble("has no type that can be drawn"))?;
-            let shape =
-                dims::shape(port, binding).ok_or_else(|| trouble("has no declared rank"))?;
-            let seeds = (self.options.seed, sample);
-            let value = inputs::draw(&port.name, element, &shape, (0, 1), seeds)
-                .ok_or_else(|| trouble("cannot be drawn at random"))?;
-            first.push((port.name.clone(), value.clone()));
-            second.push((other.clone(), value));
+        let failure = match first_failure {
+            Some(Trouble::Run(failed)) => failed,
+            Some(trouble) => return Err(trouble.reason()),
+            None => {
+                let message = "the model's dimensions cannot be settled".to_owned();
+                return Err(Unknown::Inputs { message });
+            }
+        };
+        let is_chosen = !self.options.dims.is_empty() || !self.options.data.is_empty();
+        let is_lacking = matches!(failure.error, EngineError::UnsupportedOperator { .. });
+        if is_chosen && !is_lacking {
+            return Err(unknown(failure));
         }
-        Ok([first, second])
+        self.binding = bindings.into_iter().next().unwrap_or_default();
+        self.extent = Extent::Regional {
+            cuts: Vec::new(),
+            unreached: Vec::new(),
+        };
+        let reason = unknown(failure);
+        self.sample(0, verification).map_err(|_| reason.clone())?;
+        self.further_samples(verification)
     }
 
-    /// Runs one sample and adds it to the evidence.
-    fn sample(
-        &mut self,
-        sample: usize,
-        binding: &Binding,
-        verification: &mut Verification,
-    ) -> Result<(), Trouble> {
-        let [first, second] = self.inputs(sample, binding)?;
-        let started = Instant::now();
-        let (original, rewritten) = self.plain.run([&first, &second])?;
-        verification.timings.runs += started.elapsed();
-        let started = Instant::now();
-        let truth = self.truth_of(sample, [&first, &second], verification)?;
-        verification.timings.truth += started.elapsed();
-        self.gather(sample, &original, &rewritten, truth.as_ref());
-        verification.samples = verification.samples.max(sample + 1);
+    fn further_samples(&mut self, verification: &mut Verification) -> Result<(), Unknown> {
+        for sample in 1..self.supply.n_samples() {
+            self.sample(sample, verification).map_err(Trouble::reason)?;
+        }
         Ok(())
     }
 
-    /// Both models in float64; without a truth, the tolerance becomes a fixed one.
+    fn is_partial(&self) -> bool {
+        matches!(self.extent, Extent::Regional { .. })
+    }
+
+    /// Runs one sample and adds it to the evidence.
+    pub(super) fn sample(
+        &mut self,
+        sample: usize,
+        verification: &mut Verification,
+    ) -> Result<(), Trouble> {
+        let binding = self.binding.clone();
+        let inputs = self
+            .supply
+            .inputs(sample, &binding)
+            .map_err(Trouble::Inputs)?;
+        let border = Border::new((self.options.seed, sample), &binding);
+        let gaps = self.is_partial().then_some(&border);
+        let started = Instant::now();
+        let (original, rewritten) = self.plain.run([&inputs[0], &inputs[1]], gaps)?;
+        verification.timings.runs += started.elapsed();
+        let started = Instant::now();
+        let truth = self.truth_of(sample, &inputs, &border, verification)?;
+        verification.timings.truth += started.elapsed();
+        self.expect(sample, &original, &rewritten, verification)?;
+        self.gather(sample, &original, &rewritten, truth.as_ref());
+        if let Extent::Regional { cuts, .. } = &mut self.extent {
+            cuts.extend(border.cuts());
+            cuts.sort();
+            cuts.dedup();
+        }
+        self.n_samples = self.n_samples.max(sample + 1);
+        Ok(())
+    }
+
+    /// Both models in float64; around what has no float64 form, the tolerance becomes a fixed one.
     fn truth_of(
         &mut self,
         sample: usize,
-        inputs: [&Named; 2],
+        inputs: &[Named; 2],
+        border: &Border<'_>,
         verification: &mut Verification,
-    ) -> Result<Option<(Named, Named)>, Trouble> {
+    ) -> Result<Option<(Outputs, Outputs)>, Trouble> {
+        let is_partial = self.is_partial();
         let Some(pair) = &mut self.truth else {
             return Ok(None);
         };
-        match pair.run_compared(inputs, &self.wanted, &mut self.table, sample) {
-            Ok(outputs) => Ok(Some(outputs)),
-            Err(failed) => {
+        let mut comparing = Comparing {
+            wanted: &self.wanted,
+            is_forced: true,
+            is_noise: false,
+            sample,
+            border: (is_partial || self.is_truth_partial).then_some(border),
+        };
+        let both = [&inputs[0], &inputs[1]];
+        let failed = match pair.run_compared(both, &comparing, &mut self.table) {
+            Ok(outputs) => return Ok((!self.is_truth_partial).then_some(outputs)),
+            Err(failed) => failed,
+        };
+        verification.notes.push(format!(
+            "there is no float64 truth ({}), so outputs are held to a fixed tolerance",
+            failed.error
+        ));
+        if let Tolerance::Yardstick { .. } = self.tolerance {
+            self.tolerance = Tolerance::Fixed {
+                atol: None,
+                rtol: None,
+            };
+        }
+        self.table = Table::default();
+        comparing.border = Some(border);
+        self.is_truth_partial = true;
+        if pair
+            .run_compared(both, &comparing, &mut self.table)
+            .is_err()
+        {
+            self.truth = None;
+        }
+        Ok(None)
+    }
+
+    /// Holds both models' outputs to those that came with the inputs.
+    fn expect(
+        &mut self,
+        sample: usize,
+        original: &Outputs,
+        rewritten: &Outputs,
+        verification: &mut Verification,
+    ) -> Result<(), Trouble> {
+        let Some(expected) = self.supply.expected(sample).map_err(Trouble::Inputs)? else {
+            return Ok(());
+        };
+        for (index, (port, expected)) in self.signature.outputs.iter().zip(&expected).enumerate() {
+            let at = self.matching.outputs.get(index).copied().unwrap_or(index);
+            let given = |outputs: &Outputs, at: usize| outputs.get(at).cloned().flatten();
+            let (Some(before), Some(after)) = (given(original, index), given(rewritten, at)) else {
+                continue;
+            };
+            if let Some(miss) = judge::missed(&port.name, expected, &before, sample) {
                 verification.notes.push(format!(
-                    "there is no float64 truth ({}), so a fixed tolerance is applied",
-                    failed.error
+                    "the original itself misses what is expected: {miss}"
                 ));
-                self.truth = None;
-                if let Tolerance::Yardstick { .. } = self.tolerance {
-                    self.tolerance = Tolerance::Fixed {
-                        atol: None,
-                        rtol: None,
-                    };
-                }
-                Ok(None)
+            } else if let Some(miss) = judge::missed(&port.name, expected, &after, sample) {
+                self.expectation.get_or_insert(miss);
             }
         }
+        Ok(())
     }
 
     fn gather(
         &mut self,
         sample: usize,
-        original: &Named,
-        rewritten: &Named,
-        truth: Option<&(Named, Named)>,
+        original: &Outputs,
+        rewritten: &Outputs,
+        truth: Option<&(Outputs, Outputs)>,
     ) {
         if self.outputs.is_empty() {
-            let new = |(name, tensor): &(String, _)| {
-                Output::new(name, crate::engine::Tensor::element(tensor))
-            };
-            self.outputs = original.iter().map(new).collect();
+            let new = |port: &crate::engine::Port| Output::new(&port.name);
+            self.outputs = self.signature.outputs.iter().map(new).collect();
+        }
+        fn at(outputs: &Outputs, index: usize) -> Option<&Tensor> {
+            outputs.get(index).and_then(Option::as_ref)
         }
         for (index, output) in self.outputs.iter_mut().enumerate() {
-            let at = self.matching.outputs.get(index).copied().unwrap_or(index);
-            let (Some((_, original)), Some((_, rewritten))) =
-                (original.get(index), rewritten.get(at))
-            else {
-                continue;
-            };
-            let truth = truth
-                .and_then(|(truth, rewrite)| Some((&truth.get(index)?.1, &rewrite.get(at)?.1)));
-            output.add(
-                Runs {
-                    original,
-                    rewritten,
-                    truth,
-                    sample,
-                },
-                self.tolerance,
-            );
-        }
-    }
-
-    /// The verdict on what was gathered; doubts are settled by measuring noise and by more samples.
-    fn judge(&mut self, verification: &mut Verification) -> Result<Verdict, Unknown> {
-        let mut doubt = self.difference();
-        // Once for the ends of folds, once for the outputs.
-        for _ in 0..2 {
-            if self.truth.is_some() && doubt.as_ref().is_some_and(|doubt| doubt.is_statistical) {
-                self.measure_noise(verification);
-                doubt = self.difference();
+            let other = self.matching.outputs.get(index).copied().unwrap_or(index);
+            if let (Some(original), Some(rewritten)) = (at(original, index), at(rewritten, other)) {
+                let truth = truth
+                    .and_then(|(truth, rewrite)| Some((at(truth, index)?, at(rewrite, other)?)));
+                output.add(
+                    Runs {
+                        original,
+                        rewritten,
+                        truth,
+                        sample,
+                    },
+                    self.tolerance,
+                );
             }
         }
-        let binding: Binding = verification.dims.iter().cloned().collect();
-        while doubt.as_ref().is_some_and(|doubt| doubt.is_statistical)
-            && !self.excess_is_local()
-            && self
-                .outputs
-                .iter()
-                .any(|output| output.is_close_call(self.tolerance))
-            && verification.samples < PATIENCE * self.options.samples.max(1)
-        {
-            let next = verification.samples;
-            self.sample(next, &binding, verification)
-                .map_err(Trouble::reason)?;
-            doubt = self.difference();
-        }
-        if let Some(Failure { counterexample, .. }) = doubt {
-            return Ok(Verdict::Different { counterexample });
-        }
-        self.check_informative()?;
-        Ok(Verdict::Equivalent)
-    }
-
-    fn excess_is_local(&self) -> bool {
-        self.table
-            .entries()
-            .iter()
-            .any(|entry| entry.excess().is_some())
-    }
-
-    /// The first value that differs, else the first output that does.
-    fn difference(&self) -> Option<Failure> {
-        let local = self.table.entries().iter().find_map(|entry| {
-            if let Some(what) = &entry.mismatch {
-                let counterexample = Counterexample::Interface { what: what.clone() };
-                return Some(Failure {
-                    counterexample,
-                    is_statistical: false,
-                });
-            }
-            let excess = entry.excess()?;
-            let counterexample = Counterexample::Element {
-                name: entry.name.clone(),
-                is_output: self
-                    .signature
-                    .outputs
-                    .iter()
-                    .any(|port| port.name == entry.name),
-                node: Some(entry.node.clone()),
-                index: unravel(excess.difference.position, &entry.shape),
-                original: excess.difference.original,
-                rewritten: excess.difference.rewritten,
-                allowed: excess.allowed,
-                sample: excess.difference.sample,
-                seed: self.options.seed,
-            };
-            Some(Failure {
-                counterexample,
-                is_statistical: true,
-            })
-        });
-        let seed = self.options.seed;
-        local.or_else(|| {
-            self.outputs
-                .iter()
-                .find_map(|out| out.failure(self.tolerance, seed))
-        })
     }
 
     /// Runs the original with perturbed weights beside itself.
     ///
-    /// Where a fold's end is in doubt, from one such end to the next; else from inputs to outputs.
-    fn measure_noise(&mut self, verification: &mut Verification) {
-        let binding: Binding = verification.dims.iter().cloned().collect();
+    /// `is_local`: from one fold's end to the next; else from inputs to outputs.
+    pub(super) fn measure_noise(&mut self, is_local: bool, verification: &mut Verification) {
         let started = Instant::now();
-        let is_local = self.excess_is_local();
         let wanted = if is_local {
             self.wanted.clone()
         } else {
             HashSet::new()
         };
+        let binding = self.binding.clone();
         for draw in 0..PERTURBATIONS {
             let seed = self.options.seed.wrapping_add(draw);
-            let [original, rewritten] = self.models;
-            let loaded = self.engine.load_perturbed(original, rewritten, seed);
-            let Ok(mut perturbed) = loaded else { return };
-            for sample in 0..self.options.samples {
-                let Ok([inputs, _]) = self.inputs(sample, &binding) else {
+            let Some(mut perturbed) = self.load_perturbed(seed) else {
+                return;
+            };
+            for sample in 0..self.supply.n_samples() {
+                let Ok([inputs, _]) = self.supply.inputs(sample, &binding) else {
                     return;
                 };
+                let border = Border::new((self.options.seed, sample), &binding);
+                let is_partial = self.is_partial() || self.is_truth_partial;
                 let Some(truth) = &mut self.truth else { return };
+                let comparing = Comparing {
+                    wanted: &wanted,
+                    is_forced: is_local,
+                    is_noise: true,
+                    sample,
+                    border: is_partial.then_some(&border),
+                };
                 let sessions = [&mut truth.original, &mut perturbed];
-                let both = [&inputs, &inputs];
-                let noise = compared(sessions, both, &wanted, &mut self.table, (sample, true));
+                let noise = compared(sessions, [&inputs; 2], &comparing, &mut self.table);
                 let Ok((exact, moved)) = noise else { return };
-                let pairs = exact.iter().zip(&moved);
-                for (output, (exact, moved)) in self.outputs.iter_mut().zip(pairs) {
-                    if !is_local {
-                        output.add_noise(&exact.1, &moved.1, sample);
+                for (output, pair) in self.outputs.iter_mut().zip(exact.iter().zip(&moved)) {
+                    if let (false, (Some(exact), Some(moved))) = (is_local, pair) {
+                        output.add_noise(exact, moved, sample);
                     }
                 }
             }
@@ -335,33 +361,34 @@ impl Comparison<'_> {
         }
     }
 
-    fn check_informative(&self) -> Result<(), Unknown> {
-        let outputs = self
-            .outputs
+    /// The original with its changed weights moved by a rounding; `None` where the engine cannot.
+    pub(super) fn load_perturbed(&self, seed: u64) -> Option<Box<dyn Session>> {
+        self.engine
+            .load_perturbed(self.models[0], self.models[1], seed)
+            .ok()
+    }
+
+    fn report(self, verification: &mut Verification) {
+        let reached = self.outputs.iter().filter(|output| output.is_reached());
+        verification.outputs = reached
+            .map(|output| output.report(self.tolerance))
+            .collect();
+        verification.values = self
+            .table
+            .entries()
             .iter()
-            .map(|out| (out.name(), out.uninformative()));
-        let entries = self.table.entries().iter();
-        let values = entries.map(|entry| (entry.name.as_str(), entry.uninformative()));
-        for (name, how) in outputs.chain(values) {
-            if let Some(how) = how {
-                let (name, how) = (name.to_owned(), how.to_owned());
-                return Err(Unknown::Uninformative { name, how });
-            }
-        }
-        if self.table.entries().is_empty() && self.truth.is_some() {
-            let hides = |out: &&Output| out.own_error() > INSENSITIVE;
-            if let Some(out) = self.outputs.iter().find(hides) {
-                let (name, percent) = (out.name().to_owned(), 100.0 * out.own_error());
-                return Err(Unknown::Insensitive { name, percent });
-            }
-        }
-        Ok(())
+            .map(|entry| entry.report())
+            .collect();
+        verification.dims = self.binding.into_iter().collect();
+        verification.samples = self.n_samples;
+        verification.tolerance = self.tolerance;
+        verification.extent = self.extent;
     }
 }
 
 /// What hinders a sample.
 #[derive(Debug)]
-enum Trouble {
+pub(super) enum Trouble {
     Run(Failed),
     Inputs(String),
 }
@@ -386,7 +413,7 @@ impl Trouble {
         }
     }
 
-    fn reason(self) -> Unknown {
+    pub(super) fn reason(self) -> Unknown {
         match self {
             Trouble::Run(failed) => unknown(failed),
             Trouble::Inputs(message) => Unknown::Inputs { message },

@@ -4,10 +4,10 @@
 //! and of the last axis), u the unit roundoff of the value's declared type; where cancellation makes it
 //! more, a run of the original with perturbed weights measures it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use super::figures::difference;
-use super::verdict::ValueReport;
+use super::figures::{difference, unravel};
+use super::verdict::{Furthest, ValueReport};
 use crate::engine::{ElementType, Tensor};
 
 /// Slices with fewer elements than this also use the whole value's scale.
@@ -24,6 +24,8 @@ const NOISE_FACTOR: f64 = 8.0;
 pub(super) struct Table {
     entries: Vec<Entry>,
     by_name: HashMap<String, usize>,
+    /// What one model would have given to a node that was left out, and the other would not.
+    pub(super) unmatched: BTreeSet<String>,
 }
 
 impl Table {
@@ -71,6 +73,8 @@ pub(super) struct Entry {
     element: Option<ElementType>,
     /// By axis (1, then the last one if it is another), then index.
     slices: Vec<Vec<Slice>>,
+    /// What perturbed weights do at most, anywhere in the value.
+    noise: f64,
     sum_squares: f64,
     count: usize,
     low: f64,
@@ -94,6 +98,7 @@ impl Entry {
             mismatch: None,
             element: None,
             slices: Vec::new(),
+            noise: 0.0,
             sum_squares: 0.0,
             count: 0,
             low: f64::INFINITY,
@@ -126,6 +131,10 @@ impl Entry {
             }
             self.count += truth.len();
         }
+        if is_noise {
+            let distances = truth.iter().zip(&values).map(|(&a, &b)| difference(a, b));
+            self.noise = distances.fold(self.noise, f64::max);
+        }
         for (set, axis) in axes(self.shape.len()).into_iter().enumerate() {
             if self.slices.len() <= set {
                 self.slices.push(Vec::new());
@@ -145,11 +154,8 @@ impl Entry {
     /// The scale that roundings are counted in for a slice.
     fn scale(&self, slice: &Slice) -> f64 {
         let rms = (self.sum_squares / self.n_finite.max(1) as f64).sqrt();
-        if slice.count < FEW {
-            slice.scale.max(rms / 4.0)
-        } else {
-            slice.scale
-        }
+        let share = if slice.count < FEW { 4.0 } else { 64.0 };
+        slice.scale.max(rms / share)
     }
 
     fn allowed(&self, slice: &Slice) -> f64 {
@@ -161,7 +167,9 @@ impl Entry {
             .element
             .and_then(ElementType::unit_roundoff)
             .unwrap_or(0.0);
-        (roundings * roundoff * self.scale(slice)).max(NOISE_FACTOR * slice.noise)
+        (roundings * roundoff * self.scale(slice))
+            .max(NOISE_FACTOR * slice.noise)
+            .max(2.0 * self.noise)
     }
 
     /// The difference that exceeds what is allowed by the largest factor.
@@ -173,6 +181,20 @@ impl Entry {
         Some(Excess {
             difference: worst.worst?,
             allowed: self.allowed(worst),
+        })
+    }
+
+    /// Where the two models differ most.
+    pub(super) fn furthest(&self) -> Option<Furthest> {
+        let slices = self.slices.iter().flatten();
+        let worst = slices
+            .max_by(|a, b| a.difference.total_cmp(&b.difference))?
+            .worst?;
+        Some(Furthest {
+            index: unravel(worst.position, &self.shape),
+            original: worst.original,
+            rewritten: worst.rewritten,
+            sample: worst.sample,
         })
     }
 

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::figures::Figures;
 use super::options::Tolerance;
 
 /// What is known about two models.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Verdict {
@@ -28,7 +28,7 @@ pub enum Verdict {
 }
 
 /// What differs between two models.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Counterexample {
@@ -57,6 +57,21 @@ pub enum Counterexample {
         sample: usize,
         /// The seed that the sample is drawn with.
         seed: u64,
+    },
+    /// One element of an output that misses what came with the inputs.
+    Expected {
+        /// The output's name.
+        name: String,
+        /// Where in it.
+        index: Vec<usize>,
+        /// The number that came with the inputs.
+        expected: f64,
+        /// The model's number.
+        found: f64,
+        /// The difference that would have been accepted there.
+        allowed: f64,
+        /// The sample, counted from 0.
+        sample: usize,
     },
     /// One element of an output whose elements must be equal and are no floating-point numbers.
     Unequal {
@@ -105,6 +120,18 @@ impl fmt::Display for Counterexample {
                     None => formatter.write_str(")"),
                 }
             }
+            Counterexample::Expected {
+                name,
+                index,
+                expected,
+                found,
+                allowed,
+                sample,
+            } => write!(
+                formatter,
+                "output {name:?}{index:?} is {found:e}, expected is {expected:e} \
+                 (allowed difference {allowed:.3e}, sample {sample})"
+            ),
             Counterexample::Unequal {
                 name,
                 index,
@@ -122,7 +149,7 @@ impl fmt::Display for Counterexample {
 }
 
 /// Which of the two models.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Side {
     /// The model before rewriting.
@@ -141,7 +168,7 @@ impl fmt::Display for Side {
 }
 
 /// Why a verification could not tell.
-#[derive(Clone, Debug, PartialEq, Serialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Unknown {
@@ -189,6 +216,20 @@ pub enum Unknown {
         /// RMS error of the original against the truth, in percent of the output's RMS.
         percent: f64,
     },
+    /// Values that were to be compared and were not reached.
+    #[error("{names:?} could not be compared{}", cut_text(cuts))]
+    Unreached {
+        /// Their names.
+        names: Vec<String>,
+        /// The nodes that were left out, each with its reason.
+        cuts: Vec<String>,
+    },
+    /// The engine's process ended or was ended before it gave a verdict.
+    #[error("the engine's process {how}; raise the limit, or verify on smaller dimensions")]
+    Ended {
+        /// How, and the limit if it was one.
+        how: String,
+    },
     /// Inputs could not be made.
     #[error("{message}")]
     Inputs {
@@ -197,8 +238,69 @@ pub enum Unknown {
     },
 }
 
+fn cut_text(cuts: &[String]) -> String {
+    match cuts {
+        [] => ", because one of the models does not give them".to_owned(),
+        cuts => format!(" behind what the engine lacks ({})", cuts.join("; ")),
+    }
+}
+
+/// How much of the models was run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "extent", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Extent {
+    /// All of them.
+    #[default]
+    Full,
+    /// All but nodes that the engine lacks; random values stand for what those would give.
+    Regional {
+        /// The nodes that were left out, each with its reason.
+        cuts: Vec<String>,
+        /// Values that could not be compared.
+        unreached: Vec<String>,
+    },
+}
+
+/// One value of a comparison of all layers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Layer {
+    /// What was found at the value.
+    pub report: ValueReport,
+    /// Where it differs most.
+    pub worst: Option<Furthest>,
+    /// Seed of the samples.
+    pub seed: u64,
+}
+
+/// The element of a value in which two models differ most.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Furthest {
+    /// Where in the value.
+    pub index: Vec<usize>,
+    /// The original's number there.
+    pub original: f64,
+    /// The rewritten model's number there.
+    pub rewritten: f64,
+    /// The sample, counted from 0.
+    pub sample: usize,
+}
+
+/// A comparison of all values that both graphs name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Layers {
+    /// How many values were compared.
+    pub n_compared: usize,
+    /// The first value, in execution order, that differs by more than rounding.
+    pub first_divergent: Option<Layer>,
+    /// The element that shows it.
+    pub counterexample: Option<Counterexample>,
+    /// The values that differ most, in units of what rounding the weights does.
+    pub worst: Vec<Layer>,
+}
+
 /// An output's evidence.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OutputReport {
     /// The output's name.
     pub name: String,
@@ -223,7 +325,7 @@ pub struct OutputReport {
 }
 
 /// The evidence at a value that both graphs name.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ValueReport {
     /// The value's name, with the names of the nodes around it if it is nested.
     pub name: String,
@@ -238,7 +340,7 @@ pub struct ValueReport {
 }
 
 /// Wall-clock time by part.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Timings {
     /// Reading the models.
     pub load: Duration,
@@ -249,7 +351,7 @@ pub struct Timings {
 }
 
 /// All that a verification found.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Verification {
     /// The verdict.
@@ -258,6 +360,10 @@ pub struct Verification {
     pub outputs: Vec<OutputReport>,
     /// Per value of `compare_values`, in execution order.
     pub values: Vec<ValueReport>,
+    /// How much of the models was run.
+    pub extent: Extent,
+    /// All values that both graphs name, where that was asked for.
+    pub layers: Option<Layers>,
     /// How many samples were run.
     pub samples: usize,
     /// Seed of all draws.

@@ -143,7 +143,7 @@ impl<'a> Compiler<'a> {
         self.spare(&graph.node);
         self.initializers(graph)?;
         let inputs = graph.input.iter().map(|input| self.input(input)).collect();
-        self.body(&graph.node, scope, inputs, |compiler| {
+        self.body(&graph.node, &graph.value_info, scope, inputs, |compiler| {
             let mut outputs = Vec::with_capacity(graph.output.len());
             for output in &graph.output {
                 let slot = compiler.resolve(output.name(), "of the graph's outputs")?;
@@ -186,7 +186,8 @@ impl<'a> Compiler<'a> {
             opsets: &function.opset_import,
             arguments: Some(arguments),
         };
-        let graph = self.body(&function.node, scope, inputs, |compiler| {
+        let infos = &function.value_info;
+        let graph = self.body(&function.node, infos, scope, inputs, |compiler| {
             let resolve = |name: &String, compiler: &mut Compiler<'a>| {
                 Ok((
                     untyped(name),
@@ -207,6 +208,7 @@ impl<'a> Compiler<'a> {
     fn body(
         &mut self,
         nodes: &'a [NodeProto],
+        infos: &'a [ValueInfoProto],
         scope: Scope<'_>,
         inputs: Vec<Input>,
         outputs: impl FnOnce(&mut Compiler<'a>) -> Result<Vec<(Port, Option<Slot>)>, EngineError>,
@@ -226,6 +228,11 @@ impl<'a> Compiler<'a> {
         let frame = self.frames.pop().unwrap_or_default();
         let kept = outputs.iter().filter_map(|(_, slot)| *slot);
         let kept = kept.chain(frame.constant_slots.iter().copied()).collect();
+        let known = |info: &ValueInfoProto| Some((*frame.slots.get(info.name())?, port(info)));
+        let declared = outputs
+            .iter()
+            .filter_map(|(port, slot)| Some(((*slot)?, port.clone())));
+        let infos = infos.iter().filter_map(known).chain(declared).collect();
         order::mark_last_reads(&mut compiled, frame.names.len(), &kept);
         Ok(Graph {
             names: frame.names,
@@ -234,6 +241,7 @@ impl<'a> Compiler<'a> {
             constants: frame.constants,
             nodes: compiled,
             captures: frame.captures,
+            infos,
         })
     }
 

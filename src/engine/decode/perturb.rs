@@ -12,7 +12,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::{Compiler, Program};
-use crate::engine::graph::Graph;
+use crate::engine::graph::{Graph, Node, Slot};
 use crate::engine::tensor::Tensor;
 use crate::onnx::proto::NodeProto;
 
@@ -32,23 +32,32 @@ fn fingerprint(tensor: &Tensor) -> Option<Fingerprint> {
 }
 
 impl Program {
-    /// The floating-point constants of a model that was decoded in float64.
+    /// The floating-point constants that nodes of the model read; it must be decoded in float64.
     pub(in crate::engine) fn fingerprints(&self) -> HashSet<Fingerprint> {
         let mut found = HashSet::new();
         let mut graphs: Vec<&Graph> = vec![&self.main];
         while let Some(graph) = graphs.pop() {
-            found.extend(
-                graph
-                    .constants
-                    .iter()
-                    .filter_map(|(_, tensor)| fingerprint(tensor)),
-            );
-            graphs.extend(
-                graph
-                    .nodes
-                    .iter()
-                    .flat_map(|node| node.bodies().map(|body| &**body)),
-            );
+            let bodies: Vec<&Graph> = graph
+                .nodes
+                .iter()
+                .flat_map(Node::bodies)
+                .map(|body| &**body)
+                .collect();
+            let captured = bodies
+                .iter()
+                .flat_map(|body| &body.captures)
+                .map(|(outer, _)| *outer);
+            let inputs = graph
+                .nodes
+                .iter()
+                .flat_map(|node| node.inputs.iter().flatten().copied());
+            let read: HashSet<Slot> = inputs.chain(captured).collect();
+            let constants = graph
+                .constants
+                .iter()
+                .filter(|(slot, _)| read.contains(slot));
+            found.extend(constants.filter_map(|(_, tensor)| fingerprint(tensor)));
+            graphs.extend(bodies);
         }
         found
     }

@@ -1,0 +1,134 @@
+//! A run that goes on where a node cannot be run.
+//!
+//! What such a node would have read is shown to the observer, and its outputs are asked from it, with
+//! what the model declares about them; else their first reader is asked what shape it needs; else they
+//! look like the node's first input. A value that nobody gives leaves its readers out too.
+
+use std::collections::HashMap;
+
+use super::assume;
+use super::element::ElementType;
+use super::error::EngineError;
+use super::graph::{Graph, Node, Slot};
+use super::interpret::{Run, Table, put};
+use super::tensor::Tensor;
+use super::{Missing, Produced};
+
+/// Values that nobody gave, with the type and extents that they may have.
+pub(super) type Unreached = HashMap<Slot, Option<(ElementType, Vec<usize>)>>;
+
+impl Run<'_> {
+    pub(super) fn node_partial(
+        &mut self,
+        node: &Node,
+        graph: &Graph,
+        table: &mut Table,
+        unreached: &mut Unreached,
+    ) -> Result<(), EngineError> {
+        let mut is_reached = true;
+        for (index, slot) in node.inputs.iter().enumerate() {
+            let Some((slot, like)) =
+                slot.and_then(|slot| Some((slot, unreached.get(&slot)?.clone())))
+            else {
+                continue;
+            };
+            let inputs = self.arguments(node, table);
+            let assumed = assume::input(node, index, &inputs).or(like);
+            let name = graph.names.get(slot).map_or("", String::as_str);
+            let port = graph.infos.get(&slot);
+            let value = self.ask(&Missing {
+                scope: &self.scope.clone(),
+                name,
+                cut: None,
+                port,
+                assumed: assumed.as_ref(),
+            });
+            is_reached &= value.is_some();
+            if value.is_some() {
+                put(table, slot, value);
+                unreached.remove(&slot);
+            }
+        }
+        let inputs = self.arguments(node, table);
+        let first = inputs.iter().flatten().next().cloned();
+        let outcome = if is_reached {
+            self.node(node, inputs.clone(), table)
+        } else {
+            let value = "of its inputs".to_owned();
+            Err(EngineError::DanglingValue {
+                value,
+                node: node.name.clone(),
+            })
+        };
+        match outcome {
+            Ok(outputs) => self.publish(node, graph, table, outputs),
+            Err(error @ (EngineError::Stopped | EngineError::Budget { .. })) => Err(error),
+            Err(error) => {
+                self.show_border(node, graph, &inputs);
+                self.cut(node, graph, table, unreached, (&error, first.as_ref()));
+                Ok(())
+            }
+        }
+    }
+
+    fn show_border(&mut self, node: &Node, graph: &Graph, inputs: &[Option<Tensor>]) {
+        let given = node.outputs.iter().flatten().next();
+        let output = given
+            .and_then(|slot| graph.names.get(*slot))
+            .map_or("", String::as_str);
+        for (index, tensor) in inputs.iter().enumerate() {
+            let Some(tensor) = tensor else { continue };
+            let scope = self.scope.clone();
+            self.observer.value(&Produced {
+                scope: &scope,
+                name: &format!("input {index} of the {} that gives {output}", node.op_type),
+                node: &node.name,
+                operator: &node.op_type,
+                tensor,
+                is_border: true,
+            });
+        }
+    }
+
+    fn cut(
+        &mut self,
+        node: &Node,
+        graph: &Graph,
+        table: &mut Table,
+        unreached: &mut Unreached,
+        (error, like): (&EngineError, Option<&Tensor>),
+    ) {
+        let like = like.filter(|tensor| tensor.element().is_float());
+        let like = like.map(|tensor| (tensor.element(), tensor.shape().to_vec()));
+        for slot in node.outputs.iter().flatten() {
+            let name = graph.names.get(*slot).map_or("", String::as_str);
+            let scope = self.scope.clone();
+            let port = graph.infos.get(slot).filter(|port| port.dims.is_some());
+            let value = self.ask(&Missing {
+                scope: &scope,
+                name,
+                cut: Some((&node.name, error)),
+                port,
+                assumed: like.as_ref().filter(|_| port.is_some()),
+            });
+            match value {
+                Some(tensor) => put(table, *slot, Some(tensor)),
+                None => {
+                    unreached.insert(*slot, like.clone());
+                }
+            }
+        }
+    }
+
+    /// What the observer gives for a missing value, in the type it is computed in.
+    fn ask(&mut self, missing: &Missing<'_>) -> Option<Tensor> {
+        let tensor = self.observer.missing(missing)?;
+        let held = self.precision.compute_type(tensor.element());
+        Some(tensor.with_floats_as(held))
+    }
+
+    fn arguments(&self, node: &Node, table: &Table) -> Vec<Option<Tensor>> {
+        let read = |slot: &Option<Slot>| slot.and_then(|slot| table.get(slot).cloned().flatten());
+        node.inputs.iter().map(read).collect()
+    }
+}

@@ -1,0 +1,220 @@
+//! Models that the engine cannot run as a whole.
+
+use super::*;
+use crate::testing::builder::Value;
+
+fn foreign(x: &Value, shape: &str) -> Value {
+    x.op("Sharpen").domain("org.custom").shape(shape)
+}
+
+/// A custom operator between two folds.
+fn gapped(declared: bool) -> ModelProto {
+    let mut gapped = model(|g| {
+        if declared {
+            g.with_value_info();
+        }
+        let x = g
+            .input("x", "N,4,12,12")
+            .conv(8)
+            .pads([1, 1, 1, 1])
+            .bias()
+            .batch_norm()
+            .relu();
+        let x = foreign(&x, "N,8,12,12").conv(6).bias().batch_norm();
+        x.output("y")
+    });
+    if !declared {
+        gapped.graph.as_mut().unwrap().value_info.clear();
+    }
+    gapped
+}
+
+#[test]
+fn folds_around_an_operator_that_the_engine_lacks_are_verified_one_by_one() {
+    for declared in [true, false] {
+        let original = gapped(declared);
+        let found = compare(
+            &original,
+            &folded(&original, |_, _, _| {}),
+            &options(vec!["bn_0.out".to_owned(), "y".to_owned()]),
+        );
+        assert_eq!(found.verdict, Verdict::Equivalent, "{found:#?}");
+        let Extent::Regional { cuts, unreached } = &found.extent else {
+            panic!("{found:#?}")
+        };
+        assert!(
+            cuts[0].contains("org.custom::Sharpen") && cuts[0].contains("sharpen_0"),
+            "{cuts:?}"
+        );
+        assert_eq!((cuts.len(), unreached.len()), (1, 0));
+        for at in [0, 1] {
+            let wrong = folded(&original, |index, w, _| {
+                if index == at {
+                    w.data[7] *= 1.001;
+                }
+            });
+            let found = compare(
+                &original,
+                &wrong,
+                &options(vec!["bn_0.out".to_owned(), "y".to_owned()]),
+            );
+            let Verdict::Different {
+                counterexample: Counterexample::Element { name, .. },
+            } = &found.verdict
+            else {
+                panic!("{found:#?}");
+            };
+            assert_eq!(name, ["bn_0.out", "y"][at]);
+        }
+    }
+}
+
+#[test]
+fn what_enters_a_foreign_operator_is_compared_too() {
+    let build = |factor: f32| {
+        model(|g| {
+            let x = g.input("x", [1, 4]);
+            foreign(&x.mul(g.constant("value_float", factor)), "1,4").output("y")
+        })
+    };
+    assert_eq!(
+        compare(&build(2.0), &build(2.0), &VerifyOptions::default()).verdict,
+        Verdict::Equivalent
+    );
+    let found = compare(&build(2.0), &build(2.001), &VerifyOptions::default());
+    let Verdict::Different { counterexample } = &found.verdict else {
+        panic!("{found:#?}")
+    };
+    assert!(
+        counterexample
+            .to_string()
+            .contains("input 0 of the Sharpen that gives y"),
+        "{counterexample}"
+    );
+}
+
+#[test]
+fn a_fold_that_cannot_be_reached_is_unknown_and_named() {
+    // Nothing says what shape the custom operator gives, and its input's rank does not suit a Conv.
+    let original = model(|g| {
+        let x = g.input("x", [3, 5]);
+        let x = foreign(&x, "1,4,9,9")
+            .op("Sharpen")
+            .domain("org.custom")
+            .shape("1,4,9,9");
+        let y = x
+            .op("Resize2")
+            .domain("org.custom")
+            .shape("1,4,9,9")
+            .relu()
+            .conv(6)
+            .bias();
+        y.batch_norm().output("y")
+    });
+    let mut original = original;
+    original.graph.as_mut().unwrap().value_info.clear();
+    original.graph.as_mut().unwrap().output[0].r#type = None;
+    let found = compare(
+        &original,
+        &folded(&original, |_, _, _| {}),
+        &options(vec!["y".to_owned()]),
+    );
+    match &found.verdict {
+        Verdict::Unknown {
+            reason: Unknown::Unreached { names, cuts },
+        } => {
+            assert_eq!(names, &["y"]);
+            assert!(!cuts.is_empty());
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn folds_behind_a_shape_that_cannot_be_settled_are_verified_in_an_assumed_one() {
+    // No batch and length make 7·N·L elements fill 11 rows of 5 channels.
+    let original = model(|g| {
+        let x = g.input("x", "N,7,L").reshape([-1, 5, 11]).shape("M,5,11");
+        x.conv(6).kernel([3]).bias().batch_norm().output("y")
+    });
+    let found = compare(
+        &original,
+        &folded(&original, |_, _, _| {}),
+        &options(vec!["y".to_owned()]),
+    );
+    assert_eq!(found.verdict, Verdict::Equivalent, "{found:#?}");
+    assert!(
+        matches!(found.extent, Extent::Regional { .. }),
+        "{:?}",
+        found.extent
+    );
+}
+
+#[test]
+fn folds_in_functions_and_branches_are_compared_where_they_are() {
+    let original = model(|g| {
+        let x = g.input("x", [2, 4, 8, 8]);
+        let condition = g.initializer("flag", Weights::bools(&[], [true]));
+        let y = g.if_else(
+            &condition,
+            |t| t.capture(&x).conv(4).bias().batch_norm().output("then"),
+            |e| e.capture(&x).slice(2, 0, 6).slice(3, 0, 6).output("else"),
+        );
+        y.relu().output("y")
+    });
+    let rewrite = |wrong: bool| {
+        let mut rewritten = original.clone();
+        let main = rewritten.graph.as_mut().unwrap();
+        let branch = main
+            .node
+            .iter_mut()
+            .find(|node| node.op_type() == "If")
+            .unwrap();
+        let nested = branch
+            .attribute
+            .iter_mut()
+            .find(|a| a.name() == "then_branch")
+            .unwrap();
+        let inner = ModelProto {
+            graph: nested.g.clone(),
+            ..original.clone()
+        };
+        let folded = folded(&inner, |_, _, b| {
+            if wrong {
+                b.data[0] *= 1.001;
+            }
+        });
+        nested.g = folded.graph;
+        rewritten
+    };
+    let name = {
+        let main = original.graph.as_ref().unwrap();
+        let branch = main
+            .node
+            .iter()
+            .find(|node| node.op_type() == "If")
+            .unwrap();
+        let nested = branch
+            .attribute
+            .iter()
+            .find(|a| a.name() == "then_branch")
+            .unwrap();
+        let graph = nested.g.as_ref().unwrap();
+        let norm = graph
+            .node
+            .iter()
+            .find(|node| node.op_type() == "BatchNormalization")
+            .unwrap();
+        norm.output[0].clone()
+    };
+    let found = compare(&original, &rewrite(false), &options(vec![name.clone()]));
+    assert_eq!(found.verdict, Verdict::Equivalent, "{found:#?}");
+    let found = compare(&original, &rewrite(true), &options(vec![name.clone()]));
+    let Verdict::Different {
+        counterexample: Counterexample::Element { name: found, .. },
+    } = &found.verdict
+    else {
+        panic!("{found:#?}");
+    };
+    assert!(found.ends_with(&name), "{found}");
+}
