@@ -338,7 +338,7 @@ fn models_that_do_not_fit_together_are_refused_and_the_node_is_named() {
 }
 
 #[test]
-fn an_operator_that_the_engine_lacks_is_unknown_unless_verification_is_off() {
+fn a_model_with_an_operator_that_the_engine_lacks_is_verified_around_it() {
     let desk = Desk::new();
     let m = model(|g| {
         let x = g.input("x", [1, 2, 4, 4]);
@@ -352,12 +352,42 @@ fn an_operator_that_the_engine_lacks_is_unknown_unless_verification_is_off() {
     desk.put("model.onnx", &m.to_bytes());
     let output = desk.run(&["model.onnx", "-o", "out.onnx"]);
     let said = stdout(&output) + &stderr(&output);
-    assert_eq!(code(&output), 2, "{said}");
-    assert!(said.contains("Strange"), "{said}");
-    assert!(!desk.path("out.onnx").exists());
-    let output = desk.run(&["model.onnx", "-o", "out.onnx", "--no-verify"]);
-    assert_eq!(code(&output), 0);
+    assert_eq!(code(&output), 0, "{said}");
+    assert!(
+        said.contains("compared around") && said.contains("Strange"),
+        "{said}"
+    );
     assert_eq!(batch_norms(&desk.path("out.onnx")), 0);
+}
+
+#[test]
+fn layers_and_given_inputs_are_compared() {
+    let desk = Desk::new();
+    let input = fixtures().join("tab_mlp.onnx");
+    let input = input.to_string_lossy();
+    let output = desk.run(&[
+        &input,
+        "-o",
+        "out.onnx",
+        "--layers",
+        "--input",
+        "x0=uniform:0,255",
+    ]);
+    assert_eq!(code(&output), 0, "{}{}", stdout(&output), stderr(&output));
+    assert!(
+        stdout(&output).contains("layers compared"),
+        "{}",
+        stdout(&output)
+    );
+    let wrong = desk.run(&[&input, "-o", "out2.onnx", "--input", "x0=nonsense"]);
+    assert_eq!(code(&wrong), 2);
+    let missing = desk.run(&[&input, "-o", "out2.onnx", "--inputs", "missing.npz"]);
+    assert_eq!(
+        (code(&missing), stderr(&missing).lines().count()),
+        (2, 1),
+        "{}",
+        stderr(&missing)
+    );
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! How models are compared: the flags, and the comparison as the report tells it.
 
+use std::path::{Path, PathBuf};
+
 use bnfold::engine::ModelBytes;
 use bnfold::fold::Folded;
 use bnfold::onnx::Model;
 use bnfold::report::Verification;
-use bnfold::verify::{Tolerance, VerifyOptions, verify};
+use bnfold::verify::data::{read_npy, read_samples};
+use bnfold::verify::{Draw, Tolerance, VerifyOptions, verify};
 use clap::Args;
 
 /// Flags of the comparison.
@@ -19,6 +22,15 @@ pub(super) struct Checking {
     /// The seed of the samples
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Real inputs to compare on: .npz, .npy or .pb files, or test data folders (may be repeated)
+    #[arg(long, value_name = "PATH")]
+    inputs: Vec<PathBuf>,
+    /// What an input is drawn from: normal:0,1, uniform:0,255, int:0..1000 or an .npy file (may be repeated)
+    #[arg(long, value_name = "NAME=DRAW", value_parser = draw)]
+    input: Vec<(String, Draw)>,
+    /// Compare every value that both models name, and show the first that diverges and the worst
+    #[arg(long)]
+    layers: bool,
     /// How many times the original's own error against float64 the result may have
     #[arg(long, default_value_t = 8.0, value_name = "FACTOR")]
     k: f64,
@@ -31,6 +43,19 @@ pub(super) struct Checking {
     /// Compare by a fixed relative tolerance instead
     #[arg(long)]
     rtol: Option<f64>,
+}
+
+fn draw(text: &str) -> Result<(String, Draw), String> {
+    let wrong = || format!("{text:?} is not NAME=DRAW, like x=uniform:0,255 or x=image.npy");
+    let (name, what) = text
+        .split_once('=')
+        .filter(|(name, _)| !name.is_empty())
+        .ok_or_else(wrong)?;
+    let draw = match what.ends_with(".npy") {
+        true => Draw::Value(read_npy(Path::new(what)).map_err(|error| error.to_string())?),
+        false => what.parse().map_err(|_| wrong())?,
+    };
+    Ok((name.to_owned(), draw))
 }
 
 fn dimension(text: &str) -> Result<(String, usize), String> {
@@ -48,7 +73,7 @@ fn dimension(text: &str) -> Result<(String, usize), String> {
 }
 
 impl Checking {
-    fn options(&self) -> VerifyOptions {
+    fn options(&self) -> anyhow::Result<VerifyOptions> {
         let mut options = VerifyOptions::default();
         options.samples = self.samples as usize;
         options.seed = self.seed;
@@ -60,7 +85,12 @@ impl Checking {
             },
             (atol, rtol) => Tolerance::Fixed { atol, rtol },
         };
-        options
+        options.draws = self.input.iter().cloned().collect();
+        options.layers = self.layers;
+        if !self.inputs.is_empty() {
+            options.data = read_samples(&self.inputs)?;
+        }
+        Ok(options)
     }
 }
 
@@ -71,8 +101,9 @@ pub(super) fn compare(
     folded: &Folded<'_>,
     checking: &Checking,
 ) -> anyhow::Result<Verification> {
-    let mut options = checking.options();
+    let mut options = checking.options()?;
     options.compare_values.clone_from(&folded.applied.ends);
+    options.changed_values.clone_from(&folded.applied.changed);
     let original = model.bytes()?;
     let directory = model.directory();
     let bytes = |bytes| ModelBytes { bytes, directory };
@@ -93,5 +124,5 @@ pub(super) fn compare_models(
         bytes,
         directory: model.directory(),
     });
-    Ok(verify(a, b, &checking.options()).into())
+    Ok(verify(a, b, &checking.options()?).into())
 }

@@ -146,6 +146,12 @@ pub struct Comparison {
     pub outputs: Vec<OutputFigures>,
     /// How many inner values were compared as well.
     pub values_compared: usize,
+    /// Nodes that the engine lacks and that were left out, each with its reason; empty if all was run.
+    pub left_out: Vec<String>,
+    /// Values that could not be compared because of that.
+    pub unreached: Vec<String>,
+    /// The comparison of all layers, line by line, where it was asked for.
+    pub layers: Vec<String>,
     /// What a reader should know of how the models were run.
     pub notes: Vec<String>,
 }

@@ -191,6 +191,19 @@ fn comparison(text: &mut String, verification: &Verification, detail: Detail) ->
     if !comparison.outputs.is_empty() {
         grounds(text, comparison)?;
     }
+    for cut in &comparison.left_out {
+        writeln!(text, "  {DOUBTFUL}compared around{DOUBTFUL:#} {cut}")?;
+    }
+    if !comparison.unreached.is_empty() {
+        writeln!(
+            text,
+            "  {DOUBTFUL}not compared{DOUBTFUL:#} {}",
+            comparison.unreached.join(", ")
+        )?;
+    }
+    for line in &comparison.layers {
+        writeln!(text, "  {line}")?;
+    }
     if detail == Detail::Full {
         for note in &comparison.notes {
             writeln!(text, "    {DIM}{note}{DIM:#}")?;

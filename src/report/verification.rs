@@ -1,7 +1,7 @@
 //! What a verification found, in the report's terms.
 
 use super::{Comparison, OutputFigures, Verification};
-use crate::verify::{Tolerance, Verdict, Verification as Found};
+use crate::verify::{Extent, Layer, Layers, Tolerance, Verdict, Verification as Found};
 
 impl From<Found> for Verification {
     fn from(found: Found) -> Verification {
@@ -22,7 +22,15 @@ impl From<Found> for Verification {
             difference: output.difference.as_ref().map(|figures| figures.max_abs),
             allowed: output.allowed,
         });
+        let layers = found.layers.as_ref().map(layers).unwrap_or_default();
+        let (left_out, unreached) = match found.extent {
+            Extent::Full => Default::default(),
+            Extent::Regional { cuts, unreached } => (cuts, unreached),
+        };
         wrap(Comparison {
+            left_out,
+            unreached,
+            layers,
             reason,
             samples: found.samples,
             seed: found.seed,
@@ -33,6 +41,29 @@ impl From<Found> for Verification {
             engine: found.engine,
         })
     }
+}
+
+/// The first value that diverges and those that differ most.
+fn layers(layers: &Layers) -> Vec<String> {
+    let line = |layer: &Layer| {
+        let report = &layer.report;
+        format!(
+            "{} (node {}): differs by {:.1e}, {:.1} roundings of the weights",
+            report.name, report.node, report.max_abs, report.in_roundings
+        )
+    };
+    let mut lines = vec![format!("{} layers compared", layers.n_compared)];
+    if let Some(first) = &layers.first_divergent {
+        lines.push(format!("first that diverges: {}", line(first)));
+        lines.extend(layers.counterexample.as_ref().map(ToString::to_string));
+    }
+    lines.extend(
+        layers
+            .worst
+            .iter()
+            .map(|layer| format!("differs most: {}", line(layer))),
+    );
+    lines
 }
 
 fn tolerance(tolerance: Tolerance) -> String {
