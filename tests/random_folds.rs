@@ -92,6 +92,7 @@ fn campaign(
     let actual = run_outputs(&rewritten, inputs)
         .unwrap_or_else(|error| panic!("seed {seed}: rewritten: {error}\n{plan}"));
     for (at, (expected, actual)) in expected.iter().zip(&actual).enumerate() {
+        assert_eq!(expected.shape, actual.shape, "seed {seed}\n{plan}");
         let bound = tolerance * expected.max_magnitude().max(1.0);
         let difference = expected.max_difference(actual);
         assert!(
