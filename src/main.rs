@@ -7,6 +7,9 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    if let Some(code) = bnfold::verify::isolated::serve_if_asked() {
+        return code;
+    }
     let cli = cli::Cli::parse();
     std::panic::set_hook(Box::new(cli::report_bug));
     // A panic is a defect of bnfold; it must not look like an answer, and nothing is written then.

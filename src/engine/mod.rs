@@ -23,6 +23,7 @@ mod kernels;
 mod partial;
 mod ranges;
 mod tensor;
+mod transport;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -73,7 +74,7 @@ impl Precision {
 }
 
 /// What a model may take before it is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Budget {
     /// Nodes, with functions expanded at every call.
     pub nodes: usize,

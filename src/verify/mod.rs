@@ -19,6 +19,7 @@ mod dims;
 mod draw;
 mod figures;
 mod interface;
+pub mod isolated;
 mod judge;
 mod layers;
 mod local;
@@ -64,8 +65,23 @@ pub fn verify_with(
     rewritten: ModelBytes<'_>,
     options: &VerifyOptions,
 ) -> Verification {
-    let mut verification = Verification {
-        verdict: Verdict::Equivalent,
+    let mut verification = blank(options, engine.name());
+    verification.verdict =
+        match session::compare(engine, [original, rewritten], options, &mut verification) {
+            Ok(verdict) => verdict,
+            Err(reason) => Verdict::Unknown { reason },
+        };
+    verification
+}
+
+/// What is known before anything was run.
+fn blank(options: &VerifyOptions, engine: &str) -> Verification {
+    Verification {
+        verdict: Verdict::Unknown {
+            reason: Unknown::Ended {
+                how: "was not started".to_owned(),
+            },
+        },
         outputs: Vec::new(),
         values: Vec::new(),
         extent: Extent::Full,
@@ -74,16 +90,10 @@ pub fn verify_with(
         seed: options.seed,
         tolerance: options.tolerance,
         dims: Vec::new(),
-        engine: engine.name().to_owned(),
+        engine: engine.to_owned(),
         notes: Vec::new(),
         timings: Timings::default(),
-    };
-    verification.verdict =
-        match session::compare(engine, [original, rewritten], options, &mut verification) {
-            Ok(verdict) => verdict,
-            Err(reason) => Verdict::Unknown { reason },
-        };
-    verification
+    }
 }
 
 fn unknown(failed: Failed) -> Unknown {

@@ -48,7 +48,7 @@ pub(super) fn default_fixed(element: ElementType) -> (f64, f64) {
 }
 
 /// What a verification is asked to do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct VerifyOptions {
     /// How many input samples are drawn.

@@ -13,12 +13,14 @@ mod resolve;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::engine::Tensor;
 
 pub(super) use resolve::resolve;
 
 /// Values for one run, by name where the file gives one, else by position.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     /// Where the values come from, for messages.
     pub origin: PathBuf,
