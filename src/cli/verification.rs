@@ -1,13 +1,17 @@
 //! How models are compared: the flags, and the comparison as the report tells it.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
 
 use bnfold::engine::ModelBytes;
 use bnfold::fold::Folded;
 use bnfold::onnx::Model;
 use bnfold::report::Verification;
 use bnfold::verify::data::{read_npy, read_samples};
-use bnfold::verify::{Draw, Tolerance, VerifyOptions, verify};
+use bnfold::verify::isolated::{Limits, Source, Worker, verify_isolated};
+use bnfold::verify::{Draw, Tolerance, VerifyOptions};
 use clap::Args;
 
 /// Flags of the comparison.
@@ -31,6 +35,12 @@ pub(super) struct Checking {
     /// Compare every value that both models name, and show the first that diverges and the worst
     #[arg(long)]
     layers: bool,
+    /// End the comparison after so many seconds; the verdict is unknown then
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u64>,
+    /// Memory that the comparison may take, in MiB
+    #[arg(long, value_name = "MIB")]
+    max_memory: Option<u64>,
     /// How many times the original's own error against float64 the result may have
     #[arg(long, default_value_t = 8.0, value_name = "FACTOR")]
     k: f64,
@@ -73,6 +83,16 @@ fn dimension(text: &str) -> Result<(String, usize), String> {
 }
 
 impl Checking {
+    fn worker(&self) -> anyhow::Result<Worker> {
+        let limits = Limits {
+            timeout: self.timeout.map(Duration::from_secs),
+            memory: self
+                .max_memory
+                .map(|megabytes| megabytes.saturating_mul(1 << 20)),
+        };
+        Worker::this_program(limits).context("cannot find this program to run the models in")
+    }
+
     fn options(&self) -> anyhow::Result<VerifyOptions> {
         let mut options = VerifyOptions::default();
         options.samples = self.samples as usize;
@@ -104,25 +124,30 @@ pub(super) fn compare(
     let mut options = checking.options()?;
     options.compare_values.clone_from(&folded.applied.ends);
     options.changed_values.clone_from(&folded.applied.changed);
-    let original = model.bytes()?;
-    let directory = model.directory();
-    let bytes = |bytes| ModelBytes { bytes, directory };
-    Ok(verify(bytes(&original), bytes(rewritten), &options).into())
+    let rewritten = Source::Bytes(ModelBytes {
+        bytes: rewritten,
+        directory: model.directory(),
+    });
+    let original = model.path().map(Source::File);
+    let original = original.context("the model is no file")?;
+    Ok(verify_isolated(&checking.worker()?, original, rewritten, &options).into())
 }
 
 /// Compares two models that were read from files.
 pub(super) fn compare_models(
-    original: &Model,
-    rewritten: &Model,
+    original: &Path,
+    rewritten: &Path,
     checking: &Checking,
 ) -> anyhow::Result<Verification> {
-    let bytes = [original.bytes()?, rewritten.bytes()?];
-    if bytes[0] == bytes[1] && !original.has_external_data() {
-        return Ok(Verification::Unchanged);
-    }
-    let [a, b] = [(original, &bytes[0]), (rewritten, &bytes[1])].map(|(model, bytes)| ModelBytes {
-        bytes,
-        directory: model.directory(),
-    });
-    Ok(verify(a, b, &checking.options()?).into())
+    // Both must read as models; the comparison itself runs in a process of its own.
+    Model::open(original)?;
+    Model::open(rewritten)?;
+    let (original, rewritten) = (Source::File(original), Source::File(rewritten));
+    let found = verify_isolated(
+        &checking.worker()?,
+        original,
+        rewritten,
+        &checking.options()?,
+    );
+    Ok(found.into())
 }

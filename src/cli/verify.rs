@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use bnfold::onnx::Model;
 use bnfold::report::{Verification, json, text};
 use clap::Args;
 
@@ -31,9 +30,11 @@ pub(super) struct VerifyArgs {
 pub(super) fn run(arguments: &VerifyArgs) -> anyhow::Result<Exit> {
     let progress = Progress::new(!arguments.json);
     progress.stage("verifying");
-    let original = Model::open(&arguments.original)?;
-    let rewritten = Model::open(&arguments.rewritten)?;
-    let verification = compare_models(&original, &rewritten, &arguments.checking)?;
+    let verification = compare_models(
+        &arguments.original,
+        &arguments.rewritten,
+        &arguments.checking,
+    )?;
     drop(progress);
     match arguments.json {
         true => say(&json::render_verification(&verification))?,
