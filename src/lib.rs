@@ -23,6 +23,8 @@
 //! | [`engine`] | runs a model node by node, in its own types or in float64 |
 //! | [`verify`] | two models on samples: equivalent, different, or unknown |
 //! | [`report`] | what happened, for people and for machines |
+//! | [`check`] | what stands out in a report, by code and severity |
+//! | [`mod@format`] | checks of many models, one file a format |
 //!
 //! # What holds everywhere
 //!
@@ -36,8 +38,10 @@ pub mod affine;
 pub mod apply;
 pub mod batch_norm;
 pub mod bisect;
+pub mod check;
 pub mod engine;
 pub mod fold;
+pub mod format;
 pub mod graph;
 pub mod onnx;
 pub mod plan;

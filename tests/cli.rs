@@ -1,74 +1,13 @@
 //! The program as people meet it: exit codes, messages, files.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
 
 use bnfold::onnx::proto::ModelProto;
 use bnfold::testing::{DataType, Tensor, ToBytes, model};
 use prost::Message;
-use tempfile::TempDir;
 
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
-}
-
-struct Desk {
-    directory: TempDir,
-}
-
-impl Desk {
-    fn new() -> Desk {
-        Desk {
-            directory: tempfile::tempdir().expect("a temporary directory"),
-        }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn put(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        std::fs::write(self.path(name), bytes).expect("a file");
-        self.path(name)
-    }
-
-    /// Runs the program here.
-    fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bnfold"));
-        command
-            .current_dir(self.directory.path())
-            .args(arguments)
-            .output()
-            .expect("the program runs")
-    }
-
-    fn files(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.directory.path()).expect("the directory");
-        let mut names: Vec<String> = entries
-            .map(|entry| {
-                entry
-                    .expect("an entry")
-                    .file_name()
-                    .to_string_lossy()
-                    .into_owned()
-            })
-            .collect();
-        names.sort();
-        names
-    }
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().expect("the program ends by itself")
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
+mod desk;
+use desk::{Desk, code, fixtures, stderr, stdout};
 
 fn batch_norms(path: &Path) -> usize {
     let bytes = std::fs::read(path).expect("the output");
@@ -633,6 +572,8 @@ fn help_is_what_it_was() {
         &["--help"][..],
         &["inspect", "--help"],
         &["explain", "--help"],
+        &["check", "--help"],
+        &["report", "merge", "--help"],
     ] {
         let help = stdout(&desk.run(arguments));
         insta::assert_snapshot!(arguments.join("_").replace("--", ""), help);

@@ -4,7 +4,7 @@ use bnfold::bisect::{Culprit, culprit};
 use bnfold::fold::{Folded, without_culprit, without_flaws};
 use bnfold::onnx::Model;
 use bnfold::plan::PlanOptions;
-use bnfold::report::{FoldAtFault, Verification};
+use bnfold::report::{FoldAtFault, Report, Verification};
 use bnfold::verify::{Verdict, Verification as Found};
 use clap::ValueEnum;
 
@@ -38,6 +38,17 @@ pub(super) struct Checked<'m> {
     /// The fold that makes the result differ, if it does.
     pub(super) at_fault: Option<FoldAtFault>,
     pub(super) rolled_back: Vec<FoldAtFault>,
+}
+
+impl Checked<'_> {
+    /// What was found, with nothing written.
+    pub(super) fn report(&self, path: &str) -> Report {
+        let mut report = Report::new(path, &self.folded);
+        report.verification.clone_from(&self.verification);
+        report.at_fault.clone_from(&self.at_fault);
+        report.rolled_back.clone_from(&self.rolled_back);
+        report
+    }
 }
 
 impl<'m> Check<'m, '_> {

@@ -97,24 +97,23 @@ pub(super) fn run(arguments: &FoldArgs) -> anyhow::Result<Exit> {
         on_different: arguments.on_different,
         progress: &progress,
     };
-    let checked = check.run(folded, &mut options)?;
+    let mut checked = check.run(folded, &mut options)?;
     let exit = match &checked.verification {
         Verification::Different(_) => Exit::No,
         Verification::Unknown(_) => Exit::Trouble,
         _ => Exit::Yes,
     };
-    let (folded, output) = match exit {
+    let output = match exit {
         Exit::Yes => {
             progress.stage("writing");
-            written(checked.folded, &mut options, arguments, path)?
+            let (folded, output) = written(checked.folded, &mut options, arguments, path)?;
+            checked.folded = folded;
+            output
         }
-        _ => (checked.folded, None),
+        _ => None,
     };
     drop(progress);
-    let mut report = Report::new(&named(), &folded);
-    report.verification = checked.verification;
-    report.at_fault = checked.at_fault;
-    report.rolled_back = checked.rolled_back;
+    let mut report = checked.report(&named());
     report.output = output;
     finish(arguments, &report)?;
     Ok(exit)

@@ -2,12 +2,17 @@
 //!
 //! Exit codes follow grep's grammar: 0 yes, 1 no, 2 trouble.
 
+mod check;
 mod checked;
+mod config;
 mod explain;
 mod fold;
 mod inspect;
+mod models;
 mod output;
 mod progress;
+mod report;
+mod reports;
 mod selection;
 mod verification;
 mod verify;
@@ -56,6 +61,10 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Compare two models: 0 equivalent, 1 different, 2 unknown
     Verify(verify::VerifyArgs),
+    /// Look at models before a deployment: 0 clean, 1 findings, 2 trouble; writes no model
+    Check(check::CheckArgs),
+    /// Work with the reports of bnfold check
+    Report(report::ReportArgs),
     /// Explain a reason's code: what it means, and what to do
     Explain(explain::ExplainArgs),
 }
@@ -65,6 +74,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
         Some(Command::Inspect(arguments)) => inspect::run(&arguments),
         Some(Command::Verify(arguments)) => verify::run(&arguments),
+        Some(Command::Check(arguments)) => check::run(&arguments),
+        Some(Command::Report(arguments)) => report::run(&arguments),
         Some(Command::Explain(arguments)) => explain::run(&arguments),
         None => fold::run(&cli.fold),
     }

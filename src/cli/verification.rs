@@ -15,7 +15,7 @@ use bnfold::verify::{Draw, Tolerance, Verification as Found, VerifyOptions};
 use clap::Args;
 
 /// Flags of the comparison.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(super) struct Checking {
     /// The size of a symbolic dimension in the check (may be repeated)
     #[arg(long, value_name = "NAME=SIZE", value_parser = dimension)]
@@ -83,6 +83,14 @@ fn dimension(text: &str) -> Result<(String, usize), String> {
 }
 
 impl Checking {
+    /// The flags of one of several comparisons that go on at the same time.
+    pub(super) fn shared_by(&self, jobs: u64) -> Checking {
+        Checking {
+            max_memory: self.max_memory.map(|mebibytes| mebibytes / jobs.max(1)),
+            ..self.clone()
+        }
+    }
+
     fn worker(&self) -> anyhow::Result<Worker> {
         let limits = Limits {
             timeout: self.timeout.map(Duration::from_secs),

@@ -3,22 +3,26 @@
 //! Its JSON form is versioned by `schema`; fields are only ever added under one version.
 
 pub mod json;
+mod number;
+mod parameters;
 pub mod text;
 mod verification;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::fold::Folded;
+use crate::graph::Graph;
 use crate::plan::{Entry, Outcome};
 use crate::rules::{Code, Kind};
+pub use parameters::{BINS, Parameters, Range};
 
 /// What happened to a model.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// `bnfold-report/1`.
-    pub schema: &'static str,
+    pub schema: String,
     /// The program's version.
-    pub version: &'static str,
+    pub version: String,
     /// The model that was read.
     pub model: ModelSummary,
     /// Every BatchNormalization, in the order of the graph.
@@ -42,7 +46,7 @@ pub struct Report {
 }
 
 /// A model that was read.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ModelSummary {
     /// Its path.
     pub path: String,
@@ -57,7 +61,7 @@ pub struct ModelSummary {
 }
 
 /// A fold with which the result computes something else, and without which it does not.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FoldAtFault {
     /// The node that is folded.
     pub node: String,
@@ -68,7 +72,7 @@ pub struct FoldAtFault {
 }
 
 /// A model that was written.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OutputSummary {
     /// Its path.
     pub path: String,
@@ -79,7 +83,7 @@ pub struct OutputSummary {
 }
 
 /// What became of a node.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NodeReport {
     /// Its name, or its operator and output.
     pub name: String,
@@ -87,6 +91,8 @@ pub struct NodeReport {
     pub scope: String,
     /// Its operator.
     pub op_type: String,
+    /// What its parameters are like; absent for other operators, and where they are not constant.
+    pub parameters: Option<Parameters>,
     /// The fold, if it is folded.
     pub fold: Option<FoldReport>,
     /// Why it stays, for each way that was tried.
@@ -94,10 +100,10 @@ pub struct NodeReport {
 }
 
 /// How a node is folded.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FoldReport {
     /// `upstream`, `downstream`, `sideways`, `compensation`, `reduction` or `merge`.
-    pub way: &'static str,
+    pub way: String,
     /// The nodes that took the affine.
     pub sites: Vec<SiteReport>,
     /// The nodes that it passed.
@@ -105,19 +111,19 @@ pub struct FoldReport {
 }
 
 /// A node that took an affine.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SiteReport {
     /// The node.
     pub node: String,
     /// `output`, `input`, `tap`, `constant` or `add`.
-    pub side: &'static str,
+    pub side: String,
 }
 
 /// Why a node stays.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Reason {
     /// The way that was tried.
-    pub way: &'static str,
+    pub way: String,
     /// The stable code.
     pub code: Code,
     /// What the reason rests on.
@@ -129,7 +135,7 @@ pub struct Reason {
 }
 
 /// What the comparison of both models said.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 pub enum Verification {
     /// There was nothing to compare: the output is the input, byte for byte.
@@ -145,7 +151,7 @@ pub enum Verification {
 }
 
 /// A comparison of two models on samples.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Comparison {
     /// The verdict's grounds in words: a counterexample, or why it could not be told.
     pub reason: Option<String>,
@@ -172,7 +178,7 @@ pub struct Comparison {
 }
 
 /// How close an output is in both models.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OutputFigures {
     /// The output.
     pub name: String,
@@ -203,9 +209,10 @@ impl Report {
             .entries
             .iter()
             .partition::<Vec<&Entry>, _>(|entry| entry.is_batch_norm());
+        let node = |entry| NodeReport::new(&folded.graph, entry);
         Report {
-            schema: "bnfold-report/1",
-            version: env!("CARGO_PKG_VERSION"),
+            schema: "bnfold-report/1".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
             model: ModelSummary {
                 path: path.to_owned(),
                 bytes: model.len(),
@@ -213,8 +220,8 @@ impl Report {
                 opset: standard.map_or(0, |opset| opset.version),
                 nodes: folded.graph.nodes.len(),
             },
-            batch_norms: batch_norms.into_iter().map(NodeReport::new).collect(),
-            affines: affines.into_iter().map(NodeReport::new).collect(),
+            batch_norms: batch_norms.into_iter().map(node).collect(),
+            affines: affines.into_iter().map(node).collect(),
             nodes_removed: folded.applied.nodes_removed,
             clones: folded.applied.clones.len(),
             verification: Verification::Skipped,
@@ -252,7 +259,7 @@ fn notes(folded: &Folded<'_>) -> Vec<String> {
 }
 
 impl NodeReport {
-    fn new(entry: &Entry) -> NodeReport {
+    fn new(graph: &Graph<'_>, entry: &Entry) -> NodeReport {
         let (fold, reasons) = match &entry.outcome {
             Outcome::Folded(fold) => {
                 let mut sites: Vec<(&str, &'static str)> = Vec::new();
@@ -264,10 +271,10 @@ impl NodeReport {
                 }
                 let sites = sites.into_iter().map(|(node, side)| SiteReport {
                     node: node.to_owned(),
-                    side,
+                    side: side.to_owned(),
                 });
                 let fold = FoldReport {
-                    way: fold.way.name(),
+                    way: fold.way.name().to_owned(),
                     sites: sites.collect(),
                     through: fold.carriers.clone(),
                 };
@@ -275,7 +282,7 @@ impl NodeReport {
             }
             Outcome::Stays(reasons) => {
                 let reason = |(way, refusal): &(crate::plan::Way, crate::rules::Refusal)| Reason {
-                    way: way.name(),
+                    way: way.name().to_owned(),
                     code: refusal.code,
                     kind: refusal.code.kind(),
                     node: refusal.node.clone(),
@@ -288,6 +295,10 @@ impl NodeReport {
             name: entry.label.clone(),
             scope: entry.scope.clone(),
             op_type: entry.op.clone(),
+            parameters: entry
+                .is_batch_norm()
+                .then(|| Parameters::read(graph, entry.node))
+                .flatten(),
             fold,
             reasons,
         }
