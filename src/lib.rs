@@ -19,6 +19,7 @@
 //! | [`apply`] | a plan as edits of the file |
 //! | [`fold`] | the stages up to here, and again without what does not fit its type |
 //! | [`bisect`] | which fold makes a result differ |
+//! | [`settle`] | fold, compare, and go back until the plan is proved or refused |
 //! | [`batch_norm`] | the kernel, inference and training mode |
 //! | [`engine`] | runs a model node by node, in its own types or in float64 |
 //! | [`verify`] | two models on samples: equivalent, different, or unknown |
@@ -47,6 +48,7 @@ pub mod onnx;
 pub mod plan;
 pub mod report;
 pub mod rules;
+pub mod settle;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod verify;

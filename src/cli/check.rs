@@ -12,10 +12,11 @@ use bnfold::check::{
 use bnfold::fold::fold;
 use bnfold::onnx::Model;
 use bnfold::report::Report;
+use bnfold::settle::OnDifferent;
 use clap::Args;
 
 use super::Exit;
-use super::checked::{Check, OnDifferent};
+use super::checked::Check;
 use super::config::{Config, FailOn, LevelName, code};
 use super::models;
 use super::output::sentence;

@@ -12,7 +12,7 @@ use bnfold::report::{OutputSummary, Report, Verification, json, text};
 use clap::{Args, ValueEnum};
 
 use super::Exit;
-use super::checked::{Check, OnDifferent};
+use super::checked::{Check, WhenDifferent};
 use super::output::{say, tell};
 use super::progress::Progress;
 use super::selection::Selection;
@@ -40,8 +40,8 @@ pub(super) struct FoldArgs {
     #[arg(long)]
     no_verify: bool,
     /// What to do when the result computes something else
-    #[arg(long, value_enum, default_value_t = OnDifferent::Refuse, value_name = "WHAT")]
-    on_different: OnDifferent,
+    #[arg(long, value_enum, default_value_t = WhenDifferent::Refuse, value_name = "WHAT")]
+    on_different: WhenDifferent,
     #[command(flatten)]
     checking: Checking,
     #[command(flatten)]
@@ -94,7 +94,7 @@ pub(super) fn run(arguments: &FoldArgs) -> anyhow::Result<Exit> {
     let check = Check {
         model: &model,
         checking: (!arguments.no_verify).then_some(&arguments.checking),
-        on_different: arguments.on_different,
+        on_different: arguments.on_different.into(),
         progress: &progress,
     };
     let mut checked = check.run(folded, &mut options)?;

@@ -122,28 +122,35 @@ impl Checking {
     }
 }
 
-/// Compares a model with its rewritten bytes.
-pub(super) fn compare(
-    model: &Model,
-    rewritten: &[u8],
-    applied: &Applied<'_>,
-    checking: &Checking,
-) -> anyhow::Result<Found> {
-    let mut options = checking.options()?;
-    options.compare_values.clone_from(&applied.ends);
-    options.changed_values.clone_from(&applied.changed);
-    let rewritten = Source::Bytes(ModelBytes {
-        bytes: rewritten,
-        directory: model.directory(),
-    });
-    let original = model.path().map(Source::File);
-    let original = original.context("the model is no file")?;
-    Ok(verify_isolated(
-        &checking.worker()?,
-        original,
-        rewritten,
-        &options,
-    ))
+/// Compares a model with rewritten bytes, any number of times.
+#[derive(Debug)]
+pub(super) struct Comparer<'a> {
+    model: &'a Model,
+    path: &'a Path,
+    worker: Worker,
+    options: VerifyOptions,
+}
+
+impl<'a> Comparer<'a> {
+    pub(super) fn new(model: &'a Model, checking: &Checking) -> anyhow::Result<Comparer<'a>> {
+        Ok(Comparer {
+            model,
+            path: model.path().context("the model is no file")?,
+            worker: checking.worker()?,
+            options: checking.options()?,
+        })
+    }
+
+    pub(super) fn compare(&self, rewritten: &[u8], applied: &Applied<'_>) -> Found {
+        let mut options = self.options.clone();
+        options.compare_values.clone_from(&applied.ends);
+        options.changed_values.clone_from(&applied.changed);
+        let rewritten = Source::Bytes(ModelBytes {
+            bytes: rewritten,
+            directory: self.model.directory(),
+        });
+        verify_isolated(&self.worker, Source::File(self.path), rewritten, &options)
+    }
 }
 
 /// Compares two models that were read from files.
