@@ -579,3 +579,33 @@ fn help_is_what_it_was() {
         insta::assert_snapshot!(arguments.join("_").replace("--", ""), help);
     }
 }
+
+#[test]
+fn completions_and_man_pages_know_every_subcommand() {
+    let desk = Desk::new();
+    let subcommands = ["inspect", "verify", "check", "report", "explain"];
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = desk.run(&["completions", shell]);
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        let script = stdout(&output);
+        assert!(
+            subcommands.iter().all(|name| script.contains(name)),
+            "{shell}"
+        );
+    }
+    let page = stdout(&desk.run(&["man"]));
+    assert!(
+        page.contains(".TH") && page.contains("on\\-different"),
+        "{page}"
+    );
+    assert_eq!(code(&desk.run(&["man", "--directory", "pages"])), 0);
+    for name in subcommands {
+        let path = desk.path("pages").join(format!("bnfold-{name}.1"));
+        let page = std::fs::read_to_string(path).expect("a page");
+        assert!(page.contains("SYNOPSIS"), "{name}");
+    }
+    desk.put("file", b"");
+    let blocked = desk.run(&["man", "--directory", "file"]);
+    assert_eq!(code(&blocked), 2);
+    assert!(stderr(&blocked).contains("cannot write man pages to file"));
+}

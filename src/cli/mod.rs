@@ -8,6 +8,7 @@ mod config;
 mod explain;
 mod fold;
 mod inspect;
+mod install;
 mod models;
 mod output;
 mod progress;
@@ -67,6 +68,10 @@ enum Command {
     Report(report::ReportArgs),
     /// Explain a reason's code: what it means, and what to do
     Explain(explain::ExplainArgs),
+    /// Print the completions of a shell, to be sourced or installed
+    Completions(install::CompletionsArgs),
+    /// Print the man page
+    Man(install::ManArgs),
 }
 
 /// Does what the arguments ask for.
@@ -77,6 +82,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Some(Command::Check(arguments)) => check::run(&arguments),
         Some(Command::Report(arguments)) => report::run(&arguments),
         Some(Command::Explain(arguments)) => explain::run(&arguments),
+        Some(Command::Completions(arguments)) => install::completions(&arguments),
+        Some(Command::Man(arguments)) => install::man(&arguments),
         None => fold::run(&cli.fold),
     }
 }
