@@ -22,8 +22,9 @@ pub enum EngineChoice {
     OnnxRuntime {
         /// Whether it computes BatchNormalization too, and so whole models, its graph optimisations disabled.
         ///
-        /// Else both models run node by node: BatchNormalization in this crate's kernel, the other
-        /// operators in ONNX Runtime.
+        /// float16 is then what ONNX Runtime makes of it, and what it cannot run as a whole runs node by node.
+        /// Else both models do: BatchNormalization in this crate's kernel, float16 and bfloat16 in float32,
+        /// operators that ONNX Runtime lacks in the built-in engine where that has them, which a note says.
         batch_norm: bool,
     },
 }

@@ -86,9 +86,16 @@ fn libraries(variable: &dyn Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
     let paths = variable(paths).unwrap_or_default();
     let mut places: Vec<PathBuf> = std::env::split_paths(&paths).collect();
     if cfg!(unix) {
-        let system = ["/usr/local/lib", "/opt/homebrew/lib", "/usr/lib", "/usr/lib64"];
+        let system = [
+            "/usr/local/lib",
+            "/opt/homebrew/lib",
+            "/usr/lib",
+            "/usr/lib64",
+        ];
         places.extend(system.map(PathBuf::from));
-        places.extend(entries(Path::new("/usr/lib"), |name| name.ends_with("-linux-gnu")));
+        places.extend(entries(Path::new("/usr/lib"), |name| {
+            name.ends_with("-linux-gnu")
+        }));
     }
     places
 }
@@ -105,7 +112,9 @@ fn newest(directory: &Path) -> Option<PathBuf> {
     };
     let numbers = |path: &PathBuf| -> Vec<u32> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.split('.').filter_map(|part| part.parse().ok()).collect()
+        name.split('.')
+            .filter_map(|part| part.parse().ok())
+            .collect()
     };
     let found = entries(directory, is_library).into_iter();
     found.filter(|path| path.is_file()).max_by_key(numbers)

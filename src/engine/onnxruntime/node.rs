@@ -20,9 +20,7 @@ use crate::engine::graph::{Graph, Node};
 use crate::engine::guard;
 use crate::engine::tensor::Tensor;
 use crate::onnx::proto::type_proto::{Tensor as TensorType, Value};
-use crate::onnx::proto::{
-    GraphProto, ModelProto, OperatorSetIdProto, TypeProto, ValueInfoProto,
-};
+use crate::onnx::proto::{GraphProto, ModelProto, OperatorSetIdProto, TypeProto, ValueInfoProto};
 
 /// The IR version of the models around single nodes: any that ONNX Runtime 1.17 reads.
 const IR_VERSION: i64 = 8;
@@ -70,9 +68,7 @@ impl Nodes {
 impl Delegate for Nodes {
     fn is_preferred(&self, call: &Call<'_>) -> bool {
         let is_batch_norm = call.node.op_type == "BatchNormalization";
-        !call.node.says_its_type()
-            && !is_random(call.node)
-            && (self.batch_norm || !is_batch_norm)
+        !call.node.says_its_type() && !is_random(call.node) && (self.batch_norm || !is_batch_norm)
     }
 
     fn run(&mut self, call: &Call<'_>) -> Option<Vec<Tensor>> {
@@ -81,9 +77,7 @@ impl Delegate for Nodes {
         }
         let outputs = guard::catch(|| self.compute(call)).ok().flatten();
         if outputs.is_none() {
-            let node = &call.node;
-            let known = format!("{} (opset {})", node.operator(), node.version);
-            self.refused.insert(known);
+            self.refused.insert(form(call));
         }
         outputs
     }
@@ -97,6 +91,15 @@ impl Delegate for Nodes {
             "ONNX Runtime does not run {}; the built-in engine runs what it can of these",
             refused.join(", ")
         )]
+    }
+}
+
+/// The operator, its opset version and the type of its first input.
+fn form(call: &Call<'_>) -> String {
+    let (operator, version) = (call.node.operator(), call.version());
+    match types(call).into_iter().flatten().next() {
+        Some(element) => format!("{operator} (opset {version}) on {element}"),
+        None => format!("{operator} (opset {version})"),
     }
 }
 
@@ -189,7 +192,10 @@ fn run(session: &mut Session, call: &Call<'_>) -> Option<Vec<Tensor>> {
     }
     if call.node.op_type == "BatchNormalization" {
         let element = call.optional(0)?.element();
-        outputs = outputs.into_iter().map(|output| output.declared(element)).collect();
+        outputs = outputs
+            .into_iter()
+            .map(|output| output.declared(element))
+            .collect();
     }
     Some(outputs)
 }

@@ -62,7 +62,9 @@ impl Runtime {
             .with_deterministic_compute(true)?
             .with_memory_pattern(false)?
             .with_log_level(LogLevel::Fatal)?
-            .with_execution_providers([ort::ep::CPU::default().with_arena_allocator(false).build()])?;
+            .with_execution_providers([ort::ep::CPU::default()
+                .with_arena_allocator(false)
+                .build()])?;
         let mut builder = match directory.and_then(Path::to_str) {
             Some(directory) => builder.with_config_entry(EXTERNAL_FOLDER, directory)?,
             None => builder,

@@ -26,11 +26,7 @@ pub(super) struct Whole {
 }
 
 impl Whole {
-    pub(super) fn new(
-        runtime: &Runtime,
-        model: ModelBytes<'_>,
-        nodes: Interpreter,
-    ) -> Whole {
+    pub(super) fn new(runtime: &Runtime, model: ModelBytes<'_>, nodes: Interpreter) -> Whole {
         let session = guard::catch(|| runtime.session(model.bytes, model.directory));
         let session = session.and_then(|made| made.map_err(|error| words(&error)));
         let (session, trouble) = match session {
@@ -63,12 +59,16 @@ fn run<'n>(
 ) -> Result<Vec<(String, Tensor)>, String> {
     let mut given = Vec::with_capacity(inputs.len());
     for (name, tensor) in inputs {
-        given.push((name.as_str(), to_ort(tensor).map_err(|error| words(&error))?));
+        given.push((
+            name.as_str(),
+            to_ort(tensor).map_err(|error| words(&error))?,
+        ));
     }
     let results = session.run(given).map_err(|error| words(&error))?;
     let read = |name: &str| {
         let tensor = results.get(name).and_then(from_ort);
-        let tensor = tensor.ok_or_else(|| format!("output {name:?} is no tensor of a known type"))?;
+        let tensor =
+            tensor.ok_or_else(|| format!("output {name:?} is no tensor of a known type"))?;
         Ok((name.to_owned(), tensor))
     };
     outputs.map(read).collect()
@@ -83,7 +83,8 @@ impl Session for Whole {
         match &self.trouble {
             None => Vec::new(),
             Some(trouble) => {
-                let note = format!("run node by node, because as a whole it does not run: {trouble}");
+                let note =
+                    format!("run node by node, because as a whole it does not run: {trouble}");
                 [note].into_iter().chain(self.nodes.notes()).collect()
             }
         }
