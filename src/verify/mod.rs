@@ -11,8 +11,7 @@
 //! 1 and 3 see the rewrite without the engine's rounding, 2 sees what a user will see. Where an error
 //! is only just too large, what perturbed weights do to the original is measured, more samples are run,
 //! and only then is the verdict given. Types and shapes must agree exactly, other than float outputs be equal.
-//! Where ONNX Runtime is chosen, it runs both models of 2, and a truth that an operator has no float64 form
-//! for is done without; 1, 3 and the truth are the built-in engine's.
+//! Where ONNX Runtime is chosen it runs both models of 2; the truth, 1 and 3 stay with the built-in engine.
 //! Not covered: inputs that no sample resembles.
 
 mod border;

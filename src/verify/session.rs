@@ -368,13 +368,7 @@ impl Comparison<'_> {
     }
 
     fn report(self, verification: &mut Verification) {
-        for session in [&self.plain.original, &self.plain.rewritten] {
-            for note in session.notes() {
-                if !verification.notes.contains(&note) {
-                    verification.notes.push(note);
-                }
-            }
-        }
+        verification.notes.extend(self.plain.notes());
         let reached = self.outputs.iter().filter(|output| output.is_reached());
         verification.outputs = reached
             .map(|output| output.report(self.tolerance))

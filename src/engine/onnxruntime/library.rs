@@ -25,9 +25,11 @@ pub(in crate::engine) fn find() -> Result<PathBuf, EngineError> {
 fn find_by(variable: &dyn Fn(&str) -> Option<OsString>) -> Result<PathBuf, EngineError> {
     if let Some(named) = variable(VARIABLE) {
         let path = PathBuf::from(named);
-        return match path.is_file() {
-            true => Ok(path),
-            false => Err(EngineError::Library {
+        // ort takes a relative path from the program's directory first.
+        let absolute = std::path::absolute(&path);
+        return match absolute.ok().filter(|path| path.is_file()) {
+            Some(absolute) => Ok(absolute),
+            None => Err(EngineError::Library {
                 path: path.display().to_string(),
                 reason: "there is no such file".to_owned(),
                 variable: VARIABLE,
@@ -35,7 +37,9 @@ fn find_by(variable: &dyn Fn(&str) -> Option<OsString>) -> Result<PathBuf, Engin
         };
     }
     let places = packages(variable).into_iter().chain(libraries(variable));
-    let found = places.into_iter().find_map(|place| newest(&place));
+    // Nothing is loaded from a place that depends on where the program runs.
+    let mut places = places.filter(|place| place.is_absolute());
+    let found = places.find_map(|place| newest(&place));
     found.ok_or(EngineError::NoLibrary {
         variable: VARIABLE,
         file: FILE,
@@ -134,8 +138,8 @@ fn entries(directory: &Path, is_wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     found
 }
 
-/// What precedes the version in the library: the version of its symbols in ELF files, its install name in
-/// Mach-O files.
+/// What precedes the version in the library's file: the version of its symbols in ELF, its install name in
+/// Mach-O. ort has no safe call of the library's own `GetVersionString`.
 const MARKS: [&[u8]; 2] = [b"VERS_", b"libonnxruntime."];
 /// No mark with its version is longer.
 const LONGEST: usize = 64;

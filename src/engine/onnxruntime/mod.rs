@@ -3,8 +3,8 @@
 //! What runs there is the models as they are declared, the original and the rewritten one alike: node by
 //! node under the interpreter, so that If, Loop, Scan and functions are served and BatchNormalization
 //! keeps this crate's kernel; or, with BatchNormalization, as whole models.
-//! Its graph optimisations are disabled and each operator runs on one thread, so that results do not depend
-//! on the machine.
+//! Its graph optimisations are disabled, and each operator runs on one thread, so that results do not depend
+//! on the number of cores.
 //! float64 runs, perturbed weights and the comparison of single folds are the built-in engine's: the CPU
 //! provider of ONNX Runtime has no float64 Conv.
 
