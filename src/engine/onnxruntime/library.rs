@@ -163,7 +163,7 @@ pub(super) fn version(library: &Path) -> io::Result<String> {
     let resolved = library.canonicalize()?;
     let name = resolved.file_name().unwrap_or_default().to_string_lossy();
     let digits = name.find(|letter: char| letter.is_ascii_digit());
-    let named = digits.and_then(|at| leading(&name.as_bytes()[at..]));
+    let named = digits.and_then(|at| leading(format!("{}\0", &name[at..]).as_bytes()));
     Ok(named.unwrap_or_else(|| "of unknown version".to_owned()))
 }
 
@@ -187,4 +187,28 @@ fn leading(bytes: &[u8]) -> Option<String> {
     let text = text.trim_end_matches('.');
     let is_number = |part: &str| part.parse::<u32>().is_ok();
     (text.split('.').count() == 3 && text.split('.').all(is_number)).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_the_recorded_one_else_the_one_in_the_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let found = |name: &str, content: &[u8]| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            version(&path).unwrap()
+        };
+        // Across the border of two chunks.
+        let filler = vec![b'V'; (1 << 20) - 8];
+        let elf = [&filler[..], b"VERS_1.32.0\0VERS_9.9.9\0"].concat();
+        assert_eq!(found("libonnxruntime.so.1.1.1", &elf), "1.32.0");
+        let mach = b"@rpath/libonnxruntime.1.20.1.dylib\0";
+        assert_eq!(found("libonnxruntime.dylib", mach), "1.20.1");
+        let other = b"VERS_2 libonnxruntime.so.1\0 VERS_1.2.3.4\0";
+        assert_eq!(found("libonnxruntime.so.1.19.2", other), "1.19.2");
+        assert_eq!(found("onnxruntime.dll", other), "of unknown version");
+    }
 }
