@@ -30,7 +30,7 @@
 //! # What holds everywhere
 //!
 //! - `plan` reads and never writes; `apply` is the only room that changes a model; `verify` trusts neither.
-//! - Only `onnx` knows protobuf, only `engine` knows tract; neither prints, and no library room ends the process.
+//! - Only `onnx` knows protobuf, only `engine` knows tract and ONNX Runtime; neither prints, and no library room ends the process.
 //! - A refusal to fold is data; an error is typed and says what to do next; anything else is a bug.
 //! - Arithmetic on weights is float64, rounded once; what a fold does not touch stays byte-identical.
 //! - The same bytes and options give the same bytes, on every machine.

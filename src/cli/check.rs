@@ -74,6 +74,7 @@ fn severity(text: &str) -> Result<(FindingCode, LevelName), String> {
 
 pub(super) fn run(arguments: &CheckArgs) -> anyhow::Result<Exit> {
     arguments.reports.check()?;
+    arguments.checking.engine()?;
     let mut config = Config::load(arguments.config.as_deref())?;
     for &(code, level) in &arguments.severity {
         config.policy.levels.insert(code, Level::from(level));

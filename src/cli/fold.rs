@@ -80,6 +80,8 @@ pub(super) fn run(arguments: &FoldArgs) -> anyhow::Result<Exit> {
     let Some(path) = &arguments.model else {
         bail!("no model is given; try bnfold MODEL -o OUT");
     };
+    // What cannot be had is said before the work.
+    arguments.checking.engine()?;
     let progress = Progress::new(!arguments.quiet);
     progress.stage("reading");
     let reading = ReadOptions {

@@ -3,16 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use bnfold::apply::Applied;
-use bnfold::engine::ModelBytes;
+use bnfold::engine::{EngineChoice, ModelBytes};
 use bnfold::onnx::Model;
 use bnfold::report::Verification;
 use bnfold::verify::data::{read_npy, read_samples};
 use bnfold::verify::isolated::{Limits, Source, Worker, verify_isolated};
 use bnfold::verify::{Draw, Tolerance, Verification as Found, VerifyOptions};
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 /// Flags of the comparison.
 #[derive(Args, Clone, Debug)]
@@ -35,6 +35,12 @@ pub(super) struct Checking {
     /// Compare every value that both models name, and show the first that diverges and the worst
     #[arg(long)]
     layers: bool,
+    /// What runs the models as they are; the float64 truth is always the built-in engine's
+    #[arg(long, value_enum, default_value_t = EngineName::Tract)]
+    engine: EngineName,
+    /// Let ONNX Runtime compute BatchNormalization too: it gets whole models, and optimises nothing
+    #[arg(long)]
+    engine_batch_norm: bool,
     /// End the comparison after so many seconds; the verdict is unknown then
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
@@ -53,6 +59,15 @@ pub(super) struct Checking {
     /// Compare by a fixed relative tolerance instead
     #[arg(long)]
     rtol: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum EngineName {
+    /// The built-in engine: own kernels, and tract for what is heavy
+    Tract,
+    /// ONNX Runtime, from `pip install onnxruntime` or where ORT_DYLIB_PATH says; needs a build with it
+    #[value(name = "onnxruntime")]
+    OnnxRuntime,
 }
 
 fn draw(text: &str) -> Result<(String, Draw), String> {
@@ -101,8 +116,23 @@ impl Checking {
         Worker::this_program(limits).context("cannot find this program to run the models in")
     }
 
+    /// The engine that is asked for, if it can be had.
+    pub(super) fn engine(&self) -> anyhow::Result<EngineChoice> {
+        let choice = match (self.engine, self.engine_batch_norm) {
+            (EngineName::OnnxRuntime, batch_norm) => EngineChoice::OnnxRuntime { batch_norm },
+            (EngineName::Tract, false) => EngineChoice::BuiltIn,
+            (EngineName::Tract, true) => bail!(
+                "--engine-batch-norm needs --engine onnxruntime; the built-in engine has no other \
+                 BatchNormalization than bnfold's own"
+            ),
+        };
+        choice.check()?;
+        Ok(choice)
+    }
+
     fn options(&self) -> anyhow::Result<VerifyOptions> {
         let mut options = VerifyOptions::default();
+        options.engine = self.engine()?;
         options.samples = self.samples as usize;
         options.seed = self.seed;
         options.dims = self.dim.iter().cloned().collect();
