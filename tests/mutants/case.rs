@@ -32,7 +32,11 @@ pub(crate) struct Forced {
 }
 
 /// A model for some rules.
-pub(crate) fn case<R>(rules: &[&str], variant: impl Into<String>, build: impl FnOnce(&Graph) -> R) -> Case {
+pub(crate) fn case<R>(
+    rules: &[&str],
+    variant: impl Into<String>,
+    build: impl FnOnce(&Graph) -> R,
+) -> Case {
     Case {
         rules: rules.iter().map(|&rule| rule.to_owned()).collect(),
         variant: variant.into(),
@@ -78,13 +82,17 @@ impl Case {
 
     /// The model's own shift takes the place of the twin's.
     pub(crate) fn with_its_shift(mut self) -> Case {
-        self.forced.iter_mut().for_each(|forced| forced.is_shift_pushed = true);
+        self.forced
+            .iter_mut()
+            .for_each(|forced| forced.is_shift_pushed = true);
         self
     }
 
     /// Not the fold's end shows it but this value.
     pub(crate) fn shown_at(mut self, value: &'static str) -> Case {
-        self.forced.iter_mut().for_each(|forced| forced.shown_at = Some(value));
+        self.forced
+            .iter_mut()
+            .for_each(|forced| forced.shown_at = Some(value));
         self
     }
 

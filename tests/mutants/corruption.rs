@@ -6,7 +6,7 @@ use ndarray::{ArrayD, Axis};
 use super::part::Kind;
 
 /// What a corruption may look at.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Setting<'a, 'm> {
     /// The graph before any fold.
     pub(crate) graph: &'a Graph<'m>,
@@ -43,7 +43,10 @@ fn dropped(array: &ArrayD<f64>, setting: &Setting<'_, '_>) -> Corrupted {
             let old = setting.graph.nodes.get(node.0 as usize);
             let old = old.and_then(|node| node.inputs.get(*slot).copied().flatten());
             let old = old.ok_or("the node had no constant there")?;
-            let old = setting.graph.floats(old).map_err(|_| "it was no constant")?;
+            let old = setting
+                .graph
+                .floats(old)
+                .map_err(|_| "it was no constant")?;
             Ok((*old).clone())
         }
         _ => Ok(array.mapv(|_| 0.0)),
@@ -101,7 +104,9 @@ fn regrouped(array: &ArrayD<f64>, setting: &Setting<'_, '_>) -> Corrupted {
     if array.len_of(varying(array)?) % blocks > 0 {
         return Err("its channels make up no groups");
     }
-    picked(array, |at, count| at % blocks * (count / blocks) + at / blocks)
+    picked(array, |at, count| {
+        at % blocks * (count / blocks) + at / blocks
+    })
 }
 
 fn crosswise(array: &ArrayD<f64>, setting: &Setting<'_, '_>) -> Corrupted {

@@ -20,23 +20,29 @@ pub(crate) struct Parameters {
 pub(crate) type Misreading = fn(&mut Parameters);
 
 /// ε where a model does not give one (BatchNormalization-15).
-const EPSILON: f64 = 1e-5;
+const EPSILON: f32 = 1e-5;
 
 /// Every way to read them wrongly.
 pub(crate) const MISREADINGS: &[(&str, Misreading)] = &[
     ("epsilon forgotten", |p| p.epsilon = 0.0),
     ("epsilon outside the root", |p| {
         let epsilon = p.epsilon;
-        p.var.iter_mut().for_each(|var| *var = (var.sqrt() + epsilon).powi(2) - epsilon);
+        p.var
+            .iter_mut()
+            .for_each(|var| *var = (var.sqrt() + epsilon).powi(2) - epsilon);
     }),
-    ("epsilon the default", |p| p.epsilon = EPSILON),
+    ("epsilon the default", |p| p.epsilon = f64::from(EPSILON)),
     ("variance not square-rooted", |p| {
         let epsilon = p.epsilon;
-        p.var.iter_mut().for_each(|var| *var = (*var + epsilon).powi(2) - epsilon);
+        p.var
+            .iter_mut()
+            .for_each(|var| *var = (*var + epsilon).powi(2) - epsilon);
     }),
     ("variance ignored", |p| p.var.fill(1.0 - p.epsilon)),
     ("mean ignored", |p| p.mean.fill(0.0)),
-    ("mean added", |p| p.mean.iter_mut().for_each(|mean| *mean = -*mean)),
+    ("mean added", |p| {
+        p.mean.iter_mut().for_each(|mean| *mean = -*mean)
+    }),
     ("mean not scaled", |p| {
         for (c, mean) in p.mean.iter_mut().enumerate() {
             *mean *= (p.var[c] + p.epsilon).sqrt() / p.scale[c];
@@ -65,7 +71,10 @@ pub(crate) fn misread(
     }
     let tensors = [1, 2, 3, 4].map(|slot| {
         let name = &graph.node[at].input[slot];
-        let stored = graph.initializer.iter().find(|tensor| tensor.name() == name);
+        let stored = graph
+            .initializer
+            .iter()
+            .find(|tensor| tensor.name() == name);
         stored.and_then(|tensor| Tensor::from_proto(tensor).ok())
     });
     let [Some(scale), Some(b), Some(mean), Some(var)] = tensors else {
@@ -103,12 +112,16 @@ fn same(right: &Parameters, wrong: &Parameters) -> bool {
 }
 
 fn epsilon(node: &NodeProto) -> f64 {
-    let given = node.attribute.iter().find(|attribute| attribute.name() == "epsilon");
-    given.map_or(f64::from(EPSILON as f32), |attribute| f64::from(attribute.f()))
+    let given = node
+        .attribute
+        .iter()
+        .find(|attribute| attribute.name() == "epsilon");
+    f64::from(given.map_or(EPSILON, AttributeProto::f))
 }
 
 fn set_epsilon(node: &mut NodeProto, epsilon: f32) {
-    node.attribute.retain(|attribute| attribute.name() != "epsilon");
+    node.attribute
+        .retain(|attribute| attribute.name() != "epsilon");
     node.attribute.push(AttributeProto {
         name: Some("epsilon".to_owned()),
         r#type: Some(1),

@@ -24,11 +24,17 @@ pub(crate) struct Score {
 
 impl Row {
     pub(crate) fn killed(&self) -> usize {
-        self.tried.iter().filter(|tried| tried.outcome == Outcome::Killed).count()
+        self.tried
+            .iter()
+            .filter(|tried| tried.outcome == Outcome::Killed)
+            .count()
     }
 
     fn why_equivalent(&self, what: &str) -> Option<&'static str> {
-        self.equivalent.iter().find(|(which, _)| what.contains(which)).map(|&(_, why)| why)
+        self.equivalent
+            .iter()
+            .find(|(which, _)| what.contains(which))
+            .map(|&(_, why)| why)
     }
 
     /// What speaks against `verify`, or against what is said of the mutants.
@@ -39,7 +45,9 @@ impl Row {
             match (outcome, said) {
                 (Outcome::Missed(how), _) => faults.push(format!("missed: {what}: {how}")),
                 (Outcome::Equivalent { change, .. }, None) => {
-                    faults.push(format!("changes nothing ({change:.2e} of rounding), and nobody says why: {what}"));
+                    faults.push(format!(
+                        "changes nothing ({change:.2e} of rounding), and nobody says why: {what}"
+                    ));
                 }
                 (Outcome::Killed, Some(why)) => {
                     faults.push(format!("changes an output, though {why}: {what}"));
@@ -55,13 +63,29 @@ impl Row {
                 faults.push(format!("no mutant is {which:?} ({why})"));
             }
         }
-        faults.iter().map(|fault| format!("{}: {fault}", self.title)).collect()
+        faults
+            .iter()
+            .map(|fault| format!("{}: {fault}", self.title))
+            .collect()
     }
 }
 
 impl Score {
     pub(crate) fn faults(&self) -> Vec<String> {
         self.rows.iter().flat_map(Row::faults).collect()
+    }
+
+    /// Mutants that change an output and that `verify` gets wrong.
+    pub(crate) fn missed(&self) -> Vec<String> {
+        let missed = |row: &Row| {
+            let tried = row.tried.iter();
+            let missed = tried.filter_map(|tried| match &tried.outcome {
+                Outcome::Missed(how) => Some(format!("{}: {}: {how}", row.title, tried.what)),
+                _ => None,
+            });
+            missed.collect::<Vec<String>>()
+        };
+        self.rows.iter().flat_map(missed).collect()
     }
 
     /// Killed mutants by rule.
@@ -91,13 +115,21 @@ impl Score {
     }
 
     fn equivalents(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(formatter, "\nchange no output (largest change, 1 being {} roundings):", 16)?;
+        writeln!(
+            formatter,
+            "\nchange no output (largest change, 1 being {} roundings):",
+            16
+        )?;
         for row in &self.rows {
             for Tried { what, outcome } in &row.tried {
                 if let Outcome::Equivalent { change, is_told } = outcome {
                     let why = row.why_equivalent(what).unwrap_or("nobody says why");
                     let told = if *is_told { ", told inside" } else { "" };
-                    writeln!(formatter, "  {}: {what}: {why} ({change:.1e}{told})", row.title)?;
+                    writeln!(
+                        formatter,
+                        "  {}: {what}: {why} ({change:.1e}{told})",
+                        row.title
+                    )?;
                 }
             }
         }
@@ -109,9 +141,17 @@ impl fmt::Display for Score {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(formatter, "killed of those that change an output:")?;
         for row in &self.rows {
-            let missed = row.tried.iter().filter(|tried| matches!(tried.outcome, Outcome::Missed(_)));
+            let missed = row
+                .tried
+                .iter()
+                .filter(|tried| matches!(tried.outcome, Outcome::Missed(_)));
             let killed = row.killed();
-            writeln!(formatter, "  {killed:4}/{:<4} {}", killed + missed.count(), row.title)?;
+            writeln!(
+                formatter,
+                "  {killed:4}/{:<4} {}",
+                killed + missed.count(),
+                row.title
+            )?;
         }
         writeln!(formatter, "\nmistakes that cannot be made at a place:")?;
         for (why, count) in self.inapplicable() {

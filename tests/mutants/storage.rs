@@ -3,6 +3,8 @@
 use bnfold::onnx::proto::{GraphProto, ModelProto, NodeProto};
 use bnfold::testing::{DataType, Storage, Tensor};
 
+use super::subject::Made;
+
 /// A tensor or attribute that a fold has changed.
 #[derive(Clone, Debug)]
 pub(crate) struct Changed {
@@ -15,7 +17,11 @@ pub(crate) struct Changed {
 
 #[derive(Clone, Debug)]
 enum Place {
-    Tensor { name: String, slot: usize, old: Option<Tensor> },
+    Tensor {
+        name: String,
+        slot: usize,
+        old: Option<Tensor>,
+    },
     Attributes,
 }
 
@@ -27,20 +33,33 @@ const SLIPS: &[(&str, Slip)] = &[
     ("off by 1e-4 in one element", |new, _| {
         let most = new.max_magnitude();
         changed(new, |data| {
-            data.iter_mut().filter(|x| x.abs() == most).take(1).for_each(|x| *x *= 1.0001);
+            data.iter_mut()
+                .filter(|x| x.abs() == most)
+                .take(1)
+                .for_each(|x| *x *= 1.0001);
         })
     }),
     ("left as it was", |new, old| match old {
         Some(old) if old.shape == new.shape => Ok(old.clone()),
         _ => Err("there was none of these extents"),
     }),
-    ("moved by one element", |new, _| changed(new, |data| data.rotate_left(1))),
+    ("moved by one element", |new, _| {
+        changed(new, |data| data.rotate_left(1))
+    }),
     ("rounded to half precision", |new, _| {
         let half = Tensor::new(DataType::Float16, &new.shape, new.data.clone()).rounded();
-        Ok(Tensor { dtype: new.dtype, ..half })
+        Ok(Tensor {
+            dtype: new.dtype,
+            ..half
+        })
     }),
     ("cut off in its last element", |new, _| {
-        changed(new, |data| data.iter_mut().next_back().into_iter().for_each(|x| *x = 0.0))
+        changed(new, |data| {
+            data.iter_mut()
+                .next_back()
+                .into_iter()
+                .for_each(|x| *x = 0.0)
+        })
     }),
 ];
 
@@ -59,62 +78,96 @@ pub(crate) fn changes(original: &ModelProto, rewritten: &ModelProto) -> Vec<Chan
     for node in &after.node {
         let old = before.node.iter().find(|other| other.name() == node.name());
         for (slot, name) in node.input.iter().enumerate() {
-            let Some(new) = tensor(after, name) else { continue };
+            let Some(new) = tensor(after, name) else {
+                continue;
+            };
             let old = old.and_then(|old| tensor(before, old.input.get(slot)?));
             if !is_float(&new) || old.as_ref() == Some(&new) {
                 continue;
             }
             let what = if slot == 1 { "weight" } else { "bias" };
-            let place = Place::Tensor { name: name.clone(), slot, old };
-            changes.push(Changed { what, node: node.name().to_owned(), place });
+            let place = Place::Tensor {
+                name: name.clone(),
+                slot,
+                old,
+            };
+            changes.push(Changed {
+                what,
+                node: node.name().to_owned(),
+                place,
+            });
         }
-        if old.is_some_and(|old| old.op_type == node.op_type && old.attribute != node.attribute) {
+        if old.is_some_and(|old| is_set_otherwise(old, node)) {
             let (what, node) = ("attributes", node.name().to_owned());
-            changes.push(Changed { what, node, place: Place::Attributes });
+            changes.push(Changed {
+                what,
+                node,
+                place: Place::Attributes,
+            });
         }
     }
     changes
 }
 
+/// Whether a node of one operator has other attributes than nested graphs, which hold folds of their own.
+fn is_set_otherwise(old: &NodeProto, new: &NodeProto) -> bool {
+    let is_nested = new.attribute.iter().any(|attribute| attribute.g.is_some());
+    old.op_type == new.op_type && old.attribute != new.attribute && !is_nested
+}
+
 fn tensor(graph: &GraphProto, name: &str) -> Option<Tensor> {
-    let stored = graph.initializer.iter().find(|tensor| tensor.name() == name)?;
+    let stored = graph
+        .initializer
+        .iter()
+        .find(|tensor| tensor.name() == name)?;
     Tensor::from_proto(stored).ok()
 }
 
-/// The rewritten model with each slip at one place; why not, where one does not apply.
-pub(crate) fn slips(
-    original: &ModelProto,
-    rewritten: &ModelProto,
-    changed: &Changed,
-) -> Vec<(String, Result<ModelProto, &'static str>)> {
-    let Place::Tensor { name, slot, old } = &changed.place else {
-        let reverted = reverted(original, rewritten, &changed.node);
-        return vec![("attributes left as they were".to_owned(), reverted)];
+/// Makes the rewritten model with a slip at one place, or says why it does not apply.
+pub(crate) type Slipped = Box<dyn Fn(&ModelProto, &ModelProto, &Changed) -> Made>;
+
+/// Every slip at one place of the rewritten model.
+pub(crate) fn slips(rewritten: &ModelProto, changed: &Changed) -> Vec<(String, Slipped)> {
+    let Place::Tensor { slot, .. } = &changed.place else {
+        return vec![(
+            "attributes left as they were".to_owned(),
+            Box::new(reverted),
+        )];
     };
-    let new = rewritten.graph.as_ref().and_then(|graph| tensor(graph, name));
-    let Some(new) = new else { return Vec::new() };
-    let written = |wrong: Tensor| {
-        let mut model = rewritten.clone();
-        for stored in model.graph.iter_mut().flat_map(|graph| &mut graph.initializer) {
-            if stored.name() == name {
-                *stored = wrong.to_proto(name, Storage::Raw);
-            }
+    let slips = SLIPS.iter().copied();
+    let halves = is_recurrent(rewritten, &changed.node) && *slot == 3;
+    let slips = slips.chain(halves.then_some(("in the recurrent half", in_other_half as Slip)));
+    let named = slips.map(|(what, slip)| {
+        let make: Slipped =
+            Box::new(move |_, rewritten, changed| written(rewritten, changed, slip));
+        (format!("{} {what}", changed.what), make)
+    });
+    named.collect()
+}
+
+fn written(rewritten: &ModelProto, changed: &Changed, slip: Slip) -> Made {
+    let Place::Tensor { name, old, .. } = &changed.place else {
+        return Err("it is no tensor");
+    };
+    let mut model = rewritten.clone();
+    for stored in model
+        .graph
+        .iter_mut()
+        .flat_map(|graph| &mut graph.initializer)
+    {
+        if stored.name() == name {
+            *stored = slip(
+                &Tensor::from_proto(stored).map_err(|_| "it is no plain tensor")?,
+                old.as_ref(),
+            )?
+            .to_proto(name, Storage::Raw);
         }
-        model
-    };
-    let slip = |(slip, wrong): &(&str, Slip)| {
-        (format!("{} {slip}", changed.what), wrong(&new, old.as_ref()).map(written))
-    };
-    let mut all: Vec<_> = SLIPS.iter().map(slip).collect();
-    if is_recurrent(rewritten, &changed.node) && *slot == 3 {
-        let wrong = in_other_half(&new, old.as_ref());
-        all.push(("bias in the recurrent half".to_owned(), Ok(written(wrong))));
     }
-    all
+    Ok(model)
 }
 
 /// What was added to the input's half of the bias of a recurrent layer, added to the other half.
-fn in_other_half(new: &Tensor, old: Option<&Tensor>) -> Tensor {
+fn in_other_half(new: &Tensor, old: Option<&Tensor>) -> Result<Tensor, &'static str> {
     let mut wrong = new.clone();
     let before = |at: usize| old.map_or(0.0, |old| old.data[at]);
     let rows = new.shape[1];
@@ -122,7 +175,7 @@ fn in_other_half(new: &Tensor, old: Option<&Tensor>) -> Tensor {
         let other = at - at % rows + (at % rows + rows / 2) % rows;
         wrong.data[at] = before(at) + (new.data[other] - before(other));
     }
-    wrong
+    Ok(wrong)
 }
 
 fn is_recurrent(model: &ModelProto, node: &str) -> bool {
@@ -132,17 +185,17 @@ fn is_recurrent(model: &ModelProto, node: &str) -> bool {
     model.graph.iter().flat_map(|graph| &graph.node).any(is_one)
 }
 
-fn reverted(
-    original: &ModelProto,
-    rewritten: &ModelProto,
-    node: &str,
-) -> Result<ModelProto, &'static str> {
+fn reverted(original: &ModelProto, rewritten: &ModelProto, changed: &Changed) -> Made {
     let mut model = rewritten.clone();
-    let find = |other: &&NodeProto| other.name() == node;
-    let old = original.graph.iter().flat_map(|graph| &graph.node).find(find);
+    let find = |other: &&NodeProto| other.name() == changed.node;
+    let old = original
+        .graph
+        .iter()
+        .flat_map(|graph| &graph.node)
+        .find(find);
     let old = old.ok_or("the node is new")?;
     for other in model.graph.iter_mut().flat_map(|graph| &mut graph.node) {
-        if other.name() == node {
+        if other.name() == changed.node {
             other.attribute.clone_from(&old.attribute);
         }
     }
@@ -150,6 +203,11 @@ fn reverted(
 }
 
 fn is_float(tensor: &Tensor) -> bool {
-    let floats = [DataType::Float, DataType::Double, DataType::Float16, DataType::Bfloat16];
+    let floats = [
+        DataType::Float,
+        DataType::Double,
+        DataType::Float16,
+        DataType::Bfloat16,
+    ];
     floats.contains(&tensor.dtype)
 }

@@ -20,19 +20,24 @@ use super::misreading::{MISREADINGS, misread};
 use super::part::{Kind, parts, with_part};
 use super::storage::{changes, slips};
 
+/// A rewritten model, or why this mistake cannot be made here.
+pub(crate) type Made = Result<ModelProto, &'static str>;
+
 /// A wrong fold.
-#[derive(Debug)]
-pub(crate) struct Mutant {
+pub(crate) struct Mutant<'a> {
     /// What is wrong, and where.
     pub(crate) what: String,
-    /// The rewritten model, or why this mistake cannot be made here.
-    pub(crate) model: Result<ModelProto, &'static str>,
+    /// Makes it.
+    pub(crate) make: Box<dyn Fn() -> Made + 'a>,
     /// The values of which one must be named.
     pub(crate) shown_at: BTreeSet<String>,
 }
 
 /// How constants are read.
-pub(crate) const READING: Reading = Reading { evaluate: Some(evaluate), freeze_inputs: false };
+pub(crate) const READING: Reading = Reading {
+    evaluate: Some(evaluate),
+    freeze_inputs: false,
+};
 
 /// A model with its right plan.
 pub(crate) struct Subject<'m> {
@@ -49,32 +54,59 @@ pub(crate) struct Subject<'m> {
 const UNFIT: &str = "its weights would not fit their type";
 
 impl<'m> Subject<'m> {
-    pub(crate) fn new(original: &'m ModelProto, model: &'m Model, options: &'m PlanOptions) -> Subject<'m> {
-        let Folded { graph, plan, applied } = fold(model, READING, options).expect("the model folds");
+    pub(crate) fn new(
+        original: &'m ModelProto,
+        model: &'m Model,
+        options: &'m PlanOptions,
+    ) -> Subject<'m> {
+        let Folded {
+            graph,
+            plan,
+            applied,
+        } = fold(model, READING, options).expect("the model folds");
         let right = rendered(model, &graph, &plan).expect("the right fold is written");
-        Subject { original, model, graph, plan, options, right, ends: applied.ends }
+        Subject {
+            original,
+            model,
+            graph,
+            plan,
+            options,
+            right,
+            ends: applied.ends,
+        }
     }
 
     /// The rules that the folds use: operators with the direction, and ways of their own.
     pub(crate) fn rules(&self) -> BTreeSet<String> {
         let folds = self.plan.folds();
-        folds.iter().flat_map(|(_, fold)| rules_of(&self.graph, fold)).collect()
+        folds
+            .iter()
+            .flat_map(|(_, fold)| rules_of(&self.graph, fold))
+            .collect()
     }
 
-    /// Every wrong fold.
-    pub(crate) fn mutants(&self, blocks: usize) -> Vec<Mutant> {
-        let seeds: Vec<NodeId> = self.plan.folds().iter().map(|(entry, _)| entry.node).collect();
-        let folds = seeds.iter().flat_map(|&seed| {
+    /// Every wrong fold, fold by fold in the order of the plan, then what is written wrongly.
+    pub(crate) fn by_fold(&self, blocks: usize) -> Vec<Vec<Mutant<'_>>> {
+        let seeds: Vec<NodeId> = self
+            .plan
+            .folds()
+            .iter()
+            .map(|(entry, _)| entry.node)
+            .collect();
+        let folds = seeds.into_iter().map(|seed| {
             let mut mutants = self.misread(seed);
             mutants.extend(self.corrupted(seed, blocks));
             mutants
         });
-        folds.chain(self.slipped()).collect()
+        folds.chain([self.slipped()]).collect()
     }
 
     fn fold(&self, seed: NodeId) -> &Fold {
         let folds = self.plan.folds();
-        let (_, fold) = folds.iter().find(|(entry, _)| entry.node == seed).expect("a fold of the plan");
+        let (_, fold) = folds
+            .iter()
+            .find(|(entry, _)| entry.node == seed)
+            .expect("a fold of the plan");
         fold
     }
 
@@ -86,7 +118,11 @@ impl<'m> Subject<'m> {
             if !seen.insert(end) {
                 continue;
             }
-            let name = self.graph.values.get(end.0 as usize).map(|value| value.name.to_string());
+            let name = self
+                .graph
+                .values
+                .get(end.0 as usize)
+                .map(|value| value.name.to_string());
             names.extend(name.filter(|name| self.ends.contains(name)));
             let folds = self.plan.folds();
             let later = folds.iter().filter(|(_, fold)| fold.changed.contains(&end));
@@ -95,14 +131,19 @@ impl<'m> Subject<'m> {
         names
     }
 
-    fn mutant(&self, seed: NodeId, what: String, model: Result<ModelProto, &'static str>) -> Mutant {
-        Mutant { what: format!("{}: {what}", self.graph.label(seed)), model, shown_at: self.shown_at(seed) }
+    fn mutant<'a>(&'a self, seed: NodeId, what: &str, make: impl Fn() -> Made + 'a) -> Mutant<'a> {
+        let what = format!("{}: {what}", self.graph.label(seed));
+        Mutant {
+            what,
+            make: Box::new(make),
+            shown_at: self.shown_at(seed),
+        }
     }
 
-    fn misread(&self, seed: NodeId) -> Vec<Mutant> {
-        let label = self.graph.label(seed);
+    fn misread(&self, seed: NodeId) -> Vec<Mutant<'_>> {
         let wrong = MISREADINGS.iter().map(|&(what, misreading)| {
-            let model = misread(self.original, &label, misreading).and_then(|wrong| {
+            self.mutant(seed, what, move || {
+                let wrong = misread(self.original, &self.graph.label(seed), misreading)?;
                 let model = Model::from_bytes(wrong.to_bytes()).expect("the misread model reads");
                 let Folded { graph, plan, .. } =
                     fold(&model, READING, self.options).map_err(|_| "it cannot be folded")?;
@@ -110,28 +151,31 @@ impl<'m> Subject<'m> {
                     return Err("the rule refuses what is misread");
                 }
                 rendered(&model, &graph, &plan)
-            });
-            self.mutant(seed, what.to_owned(), model)
+            })
         });
         wrong.collect()
     }
 
-    fn corrupted(&self, seed: NodeId, blocks: usize) -> Vec<Mutant> {
+    fn corrupted(&self, seed: NodeId, blocks: usize) -> Vec<Mutant<'_>> {
         let mut mutants = Vec::new();
         for (at, effect) in self.fold(seed).effects.iter().enumerate() {
             for (kind, array) in parts(effect) {
-                let setting = Setting { graph: &self.graph, effect, kind, blocks };
-                for (what, corruption) in CORRUPTIONS {
-                    let wrong = match is_neutral(kind, &array) {
-                        true => Err("there is none"),
-                        false => corruption(&array, &setting),
-                    };
-                    let model = wrong.and_then(|wrong| {
-                        let plan = self.plan_with(seed, at, with_part(effect, kind, wrong));
-                        rendered(self.model, &self.graph, &plan)
-                    });
-                    let what = format!("{} {}{}", place(&self.graph, effect), kind.name(), format_args!(" {what}"));
-                    mutants.push(self.mutant(seed, what, model));
+                let setting = Setting {
+                    graph: &self.graph,
+                    effect,
+                    kind,
+                    blocks,
+                };
+                for &(what, corruption) in CORRUPTIONS {
+                    let (array, setting) = (array.clone(), setting.clone());
+                    let what = format!("{} {} {what}", place(&self.graph, effect), kind.name());
+                    mutants.push(self.mutant(seed, &what, move || {
+                        if is_neutral(kind, &array) {
+                            return Err("there is none");
+                        }
+                        let wrong = with_part(effect, kind, corruption(&array, &setting)?);
+                        rendered(self.model, &self.graph, &self.plan_with(seed, at, wrong))
+                    }));
                 }
             }
         }
@@ -148,18 +192,27 @@ impl<'m> Subject<'m> {
         plan
     }
 
-    fn slipped(&self) -> Vec<Mutant> {
+    fn slipped(&self) -> Vec<Mutant<'_>> {
         let mut mutants = Vec::new();
         for changed in changes(self.original, &self.right) {
             let into = |fold: &Fold| fold.sites.iter().any(|site| site.label == changed.node);
             let folds = self.plan.folds();
             let folds = folds.iter().filter(|(_, fold)| into(fold));
-            let shown_at: BTreeSet<String> = folds.flat_map(|(entry, _)| self.shown_at(entry.node)).collect();
-            // A node that a fold inserted stands in no plan by name.
-            let shown_at = if shown_at.is_empty() { self.ends.iter().cloned().collect() } else { shown_at };
-            for (what, model) in slips(self.original, &self.right, &changed) {
-                let what = format!("{}: {what}", changed.node);
-                mutants.push(Mutant { what, model, shown_at: shown_at.clone() });
+            let mut shown_at: BTreeSet<String> = folds
+                .flat_map(|(entry, _)| self.shown_at(entry.node))
+                .collect();
+            if shown_at.is_empty() {
+                // A node that a fold inserted stands in no plan by name.
+                shown_at.extend(self.ends.iter().cloned());
+            }
+            for (what, slip) in slips(&self.right, &changed) {
+                let (what, changed) = (format!("{}: {what}", changed.node), changed.clone());
+                let make = move || slip(self.original, &self.right, &changed);
+                mutants.push(Mutant {
+                    what,
+                    make: Box::new(make),
+                    shown_at: shown_at.clone(),
+                });
             }
         }
         mutants
@@ -167,16 +220,29 @@ impl<'m> Subject<'m> {
 }
 
 /// The fold that a rule refuses, with the values where its ends would be compared.
-pub(crate) fn forced(original: &ModelProto, model: &Model, options: &PlanOptions, forced: &Forced) -> (Mutant, Vec<String>) {
+pub(crate) fn forced(
+    original: &ModelProto,
+    model: &Model,
+    options: &PlanOptions,
+    forced: &Forced,
+) -> (Mutant<'static>, Vec<String>) {
     let mut twin = original.clone();
     (forced.twin)(&mut twin);
     let twin = Model::from_bytes(twin.to_bytes()).expect("the twin reads");
     let mut folded = fold(&twin, READING, options).expect("the twin folds");
     let graph = Graph::new(model, READING).expect("the model is a graph");
     let names = |graph: &Graph<'_>| -> Vec<String> {
-        graph.values.iter().map(|value| value.name.to_string()).collect()
+        graph
+            .values
+            .iter()
+            .map(|value| value.name.to_string())
+            .collect()
     };
-    assert_eq!(names(&graph), names(&folded.graph), "the twin has the same values");
+    assert_eq!(
+        names(&graph),
+        names(&folded.graph),
+        "the twin has the same values"
+    );
     if forced.is_shift_pushed {
         push_shift(&graph, &mut folded.plan);
     }
@@ -187,7 +253,14 @@ pub(crate) fn forced(original: &ModelProto, model: &Model, options: &PlanOptions
         None => ends.iter().cloned().collect(),
     };
     let what = format!("{} ignored", forced.what);
-    (Mutant { what, model: Ok(wrong), shown_at }, ends)
+    (
+        Mutant {
+            what,
+            make: Box::new(move || Ok(wrong.clone())),
+            shown_at,
+        },
+        ends,
+    )
 }
 
 /// Gives every absorbed affine the shift of its seed.
@@ -198,7 +271,8 @@ fn push_shift(graph: &Graph<'_>, plan: &mut Plan) {
             continue;
         };
         for effect in &mut fold.effects {
-            if let Effect::AbsorbInput { affine, .. } | Effect::AbsorbOutput { affine, .. } = effect {
+            if let Effect::AbsorbInput { affine, .. } | Effect::AbsorbOutput { affine, .. } = effect
+            {
                 *affine = Affine::new(affine.scale().clone(), own.shift().clone());
             }
         }
@@ -236,9 +310,9 @@ fn place(graph: &Graph<'_>, effect: &Effect) -> String {
         Effect::SetConstant { node, slot, .. } => {
             return format!("{} input {slot}", label(graph, *node));
         }
-        Effect::Remove { node, .. } | Effect::RemoveOperand { node, .. } | Effect::BecomeGemm { node } => {
-            (node, "")
-        }
+        Effect::Remove { node, .. }
+        | Effect::RemoveOperand { node, .. }
+        | Effect::BecomeGemm { node } => (node, ""),
     };
     format!("{} {side}", label(graph, *node))
 }
@@ -274,5 +348,8 @@ fn rules_of(graph: &Graph<'_>, fold: &Fold) -> BTreeSet<String> {
         "constant" | "add" => Some(format!("{} {}", op_of(&site.label)?, direction(fold))),
         _ => None,
     });
-    carriers.chain(sites).chain(of_way.map(str::to_owned)).collect()
+    carriers
+        .chain(sites)
+        .chain(of_way.map(str::to_owned))
+        .collect()
 }

@@ -30,28 +30,52 @@ pub(crate) struct Tried {
     pub(crate) outcome: Outcome,
 }
 
-/// Two models compared where folds end.
-pub(crate) fn compared(original: &ModelProto, rewritten: &ModelProto, ends: &[String]) -> Verification {
+/// Two models compared where folds end, on so many samples.
+pub(crate) fn compared(
+    original: &ModelProto,
+    rewritten: &ModelProto,
+    ends: &[String],
+    samples: usize,
+) -> Verification {
     let mut options = VerifyOptions::default();
     options.compare_values = ends.to_vec();
+    options.samples = samples;
     let (before, after) = (original.to_bytes(), rewritten.to_bytes());
     verify(ModelBytes::new(&before), ModelBytes::new(&after), &options)
 }
 
+/// What mutants are held against.
+#[derive(Debug)]
+pub(crate) struct Trial<'a> {
+    pub(crate) original: &'a ModelProto,
+    /// The values where folds end.
+    pub(crate) ends: &'a [String],
+    pub(crate) oracle: Oracle<'a>,
+    /// How many samples `verify` draws.
+    pub(crate) samples: usize,
+}
+
 /// Tries a mutant.
-pub(crate) fn tried(original: &ModelProto, ends: &[String], oracle: &Oracle, mutant: &Mutant) -> Tried {
-    let outcome = match &mutant.model {
+pub(crate) fn tried(trial: &Trial<'_>, mutant: &Mutant<'_>) -> Tried {
+    let outcome = match (mutant.make)() {
         Err(why) => Outcome::Inapplicable(why),
         Ok(model) => {
-            let change = oracle.change(model);
-            let found = compared(original, model, ends);
+            let change = trial.oracle.change(&model);
+            let found = compared(trial.original, &model, trial.ends, trial.samples);
             match change > 1.0 {
-                true => named(&found, &mutant.shown_at).map_or_else(Outcome::Missed, |()| Outcome::Killed),
-                false => Outcome::Equivalent { change, is_told: found.verdict != Verdict::Equivalent },
+                true => named(&found, &mutant.shown_at)
+                    .map_or_else(Outcome::Missed, |()| Outcome::Killed),
+                false => Outcome::Equivalent {
+                    change,
+                    is_told: found.verdict != Verdict::Equivalent,
+                },
             }
         }
     };
-    Tried { what: mutant.what.clone(), outcome }
+    Tried {
+        what: mutant.what.clone(),
+        outcome,
+    }
 }
 
 /// Whether a verification names one of these values and blames no other.
@@ -59,9 +83,19 @@ fn named(found: &Verification, shown_at: &BTreeSet<String>) -> Result<(), String
     let counterexample = match &found.verdict {
         Verdict::Different { counterexample } => counterexample,
         Verdict::Equivalent => {
-            let values = found.values.iter().map(|value| format!("{}: {:.3}", value.name, value.in_roundings));
-            let outputs = found.outputs.iter().map(|output| format!("{:?} allowed {:e}", output.rewrite, output.allowed));
-            return Err(format!("equivalent; {:?} {:?}", values.collect::<Vec<_>>(), outputs.collect::<Vec<_>>()));
+            let values = found
+                .values
+                .iter()
+                .map(|value| format!("{}: {:.3}", value.name, value.in_roundings));
+            let outputs = found
+                .outputs
+                .iter()
+                .map(|output| format!("{:?} allowed {:e}", output.rewrite, output.allowed));
+            return Err(format!(
+                "equivalent; {:?} {:?}",
+                values.collect::<Vec<_>>(),
+                outputs.collect::<Vec<_>>()
+            ));
         }
         verdict => return Err(format!("{verdict:?}")),
     };
@@ -69,10 +103,21 @@ fn named(found: &Verification, shown_at: &BTreeSet<String>) -> Result<(), String
         Counterexample::Element { name, .. } => name,
         other => return Err(format!("no element is named: {other}")),
     };
-    if !shown_at.contains(name) {
-        return Err(format!("{name:?} is named, not one of {shown_at:?}: {counterexample}"));
+    // A value in a nested graph has the names of the nodes around it in front of its own.
+    let is_meant = |name: &str| {
+        shown_at
+            .iter()
+            .any(|wanted| name == wanted || name.ends_with(&format!("/{wanted}")))
+    };
+    if !is_meant(name) {
+        return Err(format!(
+            "{name:?} is named, not one of {shown_at:?}: {counterexample}"
+        ));
     }
-    let blamed = found.values.iter().find(|value| !value.agrees && !shown_at.contains(&value.name));
+    let blamed = found
+        .values
+        .iter()
+        .find(|value| !value.agrees && !is_meant(&value.name));
     match blamed {
         Some(value) => Err(format!("{:?} is blamed too", value.name)),
         None => Ok(()),

@@ -13,24 +13,41 @@ fn siblings() -> Vec<Case> {
     let mut cases = Vec::new();
     for group in [1i64, 2] {
         cases.push(
-            case(&["Sibling"], format!("a RepVGG block in {group} group(s)"), |g| {
-                let x = g.input("x", [1, 4, 6, 6]).relu();
-                let a = x.conv(4).group(group).pads([1, 1, 1, 1]).batch_norm().negative_scales();
-                let b = x.conv(4).group(group).kernel([1, 1]).batch_norm();
-                let c = x.batch_norm().negative_scales();
-                a.add(&b).add(&c).relu().output("y")
-            })
+            case(
+                &["Sibling"],
+                format!("a RepVGG block in {group} group(s)"),
+                |g| {
+                    let x = g.input("x", [1, 4, 6, 6]).relu();
+                    let a = x
+                        .conv(4)
+                        .group(group)
+                        .pads([1, 1, 1, 1])
+                        .batch_norm()
+                        .negative_scales();
+                    let b = x.conv(4).group(group).kernel([1, 1]).batch_norm();
+                    let c = x.batch_norm().negative_scales();
+                    a.add(&b).add(&c).leaky_relu(0.1).output("y")
+                },
+            )
             .blocks(if group == 1 { 0 } else { 2 }),
         );
     }
-    cases.push(case(&["Sibling"], "a bare branch", |g| {
-        let x = g.input("x", [1, 4, 6, 6]).relu();
-        let a = x.conv(4).pads([1, 1, 1, 1]).add(&x);
-        a.batch_norm().negative_scales().relu().output("y")
-    }));
+    cases.push(
+        case(&["Sibling"], "a bare branch", |g| {
+            let x = g.input("x", [1, 4, 6, 6]).relu();
+            let a = x.conv(4).pads([1, 1, 1, 1]).add(&x);
+            a.batch_norm().negative_scales().leaky_relu(0.1).output("y")
+        })
+        .equivalent("centre tap two channels swapped", "every tap is one")
+        .equivalent("centre tap moved by one channel", "every tap is one"),
+    );
     cases.push(case(&["Sibling"], "a difference", |g| {
         let x = g.input("x", [1, 4, 6, 6]).relu();
-        x.conv(4).pads([1, 1, 1, 1]).sub(x.batch_norm()).relu().output("y")
+        x.conv(4)
+            .pads([1, 1, 1, 1])
+            .sub(x.batch_norm())
+            .leaky_relu(0.1)
+            .output("y")
     }));
     cases
 }
@@ -38,7 +55,7 @@ fn siblings() -> Vec<Case> {
 fn ways() -> Vec<Case> {
     vec![
         case(&["Reduction"], "the scale goes downstream", |g| {
-            let x = barrier(g, &[1, 4, 6, 6]).batch_norm().relu();
+            let x = barrier(g, &[1, 4, 6, 6]).batch_norm().leaky_relu(0.1);
             x.conv(5).pads([1, 1, 1, 1]).output("y")
         })
         .options(|options| options.reduce = true),
@@ -50,20 +67,22 @@ fn ways() -> Vec<Case> {
         case(&["Compensation"], "another reader", |g| {
             let x = g.input("x", [1, 4, 6, 6]).conv(5);
             pointwise(&x).output("z");
-            x.batch_norm().relu().output("y")
+            x.batch_norm().leaky_relu(0.1).output("y")
         })
         .options(|options| options.compensate = true),
         case(&["Merge"], "two branches and a bare one", |g| {
             let x = g.input("x", [1, 4, 6, 6]).relu();
             let a = x.conv(4).pads([1, 1, 1, 1]).batch_norm().negative_scales();
             let b = x.conv(4).kernel([1, 1]).bias().batch_norm();
-            a.add(&b).sub(x.batch_norm()).relu().output("y")
+            a.add(&b).sub(x.batch_norm()).leaky_relu(0.1).output("y")
         })
         .options(|options| options.merge_branches = true),
         case(&["Merge"], "in groups", |g| {
             let x = g.input("x", [1, 4, 6, 6]).relu();
             let a = x.conv(4).group(2).pads([1, 1, 1, 1]);
-            a.sub(x.conv(4).group(2).kernel([1, 1]).bias()).relu().output("y")
+            a.sub(x.conv(4).group(2).kernel([1, 1]).bias())
+                .leaky_relu(0.1)
+                .output("y")
         })
         .options(|options| options.merge_branches = true)
         .blocks(2),

@@ -7,6 +7,7 @@ mod linear;
 mod norms;
 mod operands;
 mod pools;
+mod scopes;
 
 use bnfold::testing::{Graph, Tensor, Value};
 
@@ -21,6 +22,7 @@ pub(crate) fn cases() -> Vec<Case> {
         pools::cases(),
         operands::cases(),
         flags::cases(),
+        scopes::cases(),
         broken::cases(),
     ];
     tables.into_iter().flatten().collect()
@@ -40,10 +42,22 @@ fn alike(x: &Value, like: impl Fn(usize) -> usize) -> Value {
     let channels = x.sizes().expect("known extents")[1];
     let draw = |name: &str, low: f32| {
         let element = |c: usize| low + (like(c) * 7 % 5) as f32 * 0.25 + like(c) as f32 * 0.05;
-        g.initializer(name, Tensor::floats(&[channels], (0..channels).map(element)))
+        g.initializer(
+            name,
+            Tensor::floats(&[channels], (0..channels).map(element)),
+        )
     };
-    let (scale, b, mean, var) = (draw("s", 0.5), draw("t", -0.5), draw("m", -0.25), draw("v", 0.5));
-    x.batch_norm().with_input(1, &scale).with_input(2, &b).with_input(3, &mean).with_input(4, &var)
+    let (scale, b, mean, var) = (
+        draw("s", 0.5),
+        draw("t", -0.5),
+        draw("m", -0.25),
+        draw("v", 0.5),
+    );
+    x.batch_norm()
+        .with_input(1, &scale)
+        .with_input(2, &b)
+        .with_input(3, &mean)
+        .with_input(4, &var)
 }
 
 /// What precedes an affine that goes downstream: nothing can take it there.
@@ -53,5 +67,6 @@ fn barrier(g: &Graph, shape: &[usize]) -> Value {
 
 /// A convolution without padding or neighbours.
 fn pointwise(x: &Value) -> Value {
-    x.conv(5).kernel(vec![1; x.sizes().expect("known extents").len() - 2])
+    x.conv(5)
+        .kernel(vec![1; x.sizes().expect("known extents").len() - 2])
 }
