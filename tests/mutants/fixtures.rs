@@ -13,8 +13,25 @@ use super::score::Row;
 use super::subject::Subject;
 use super::trial::{Outcome, Trial, compared, tried};
 
-/// Wrong folds tried at each fold in the short form.
-const EACH: usize = 1;
+/// How much of a model is tried: every `stride`-th fold, `each` wrong ones of it.
+#[derive(Clone, Copy, Debug)]
+struct Extent {
+    stride: usize,
+    each: usize,
+}
+
+/// The short form stays within a minute: a large model's runs take seconds each.
+fn extent(folds: usize, is_long: bool) -> Extent {
+    let (stride, each) = match (is_long, folds) {
+        (true, _) => (1, usize::MAX),
+        (false, ..=LARGE) => (1, 2),
+        (false, _) => (3, 1),
+    };
+    Extent { stride, each }
+}
+
+/// Folds, with what is written wrongly for one more, that a small model has at most.
+const LARGE: usize = 8;
 
 /// The models' paths.
 pub(crate) fn paths() -> Vec<PathBuf> {
@@ -27,14 +44,11 @@ pub(crate) fn paths() -> Vec<PathBuf> {
         path.extension()
             .is_some_and(|extension| extension == "onnx")
     });
-    if let Ok(only) = std::env::var("ONLY") {
-        paths.retain(|path| path.to_string_lossy().contains(&only));
-    }
     paths.sort();
     paths
 }
 
-/// Wrong folds of one model; of each fold [`EACH`], or all of them.
+/// Wrong folds of one model: a few, or all of them.
 pub(crate) fn row(path: &Path, is_long: bool) -> Option<Row> {
     let bytes = std::fs::read(path).expect("the fixture");
     let title = path
@@ -61,22 +75,16 @@ pub(crate) fn row(path: &Path, is_long: bool) -> Option<Row> {
         oracle: Oracle::new(&original, &subject.right, &right.dims, 1),
         samples: if is_long { 3 } else { 1 },
     };
+    let folds = subject.by_fold(0);
+    let Extent { stride, each } = extent(folds.len(), is_long);
     let mut all = Vec::new();
-    for (number, mutants) in subject.by_fold(0).into_iter().enumerate() {
+    for (number, mutants) in folds.iter().enumerate().step_by(stride) {
         // Neighbouring folds are got wrong in different ways.
-        let count = mutants.len();
-        let (start, step) = (number * 5, if is_long { 1 } else { 7 });
-        let mut done = 0;
-        for at in 0..count {
-            let mutant = &mutants[(start + at * step) % count];
-            let tried = tried(&trial, mutant);
-            let is_made = !matches!(tried.outcome, Outcome::Inapplicable(_));
-            all.push(tried);
-            done += usize::from(is_made);
-            if !is_long && done == EACH {
-                break;
-            }
-        }
+        let step = if is_long { 1 } else { 7 };
+        let order = (0..mutants.len()).map(|at| (number * 5 + at * step) % mutants.len());
+        let made = order.map(|at| tried(&trial, &mutants[at]));
+        let made = made.filter(|tried| !matches!(tried.outcome, Outcome::Inapplicable(_)));
+        all.extend(made.take(each));
     }
     Some(Row {
         rules: Vec::new(),

@@ -22,6 +22,9 @@ pub(crate) struct Score {
     pub(crate) rows: Vec<Row>,
 }
 
+/// Why a mutant changes no output where nobody says it: not told at the fold's end either, or told there.
+const UNSAID: [&str; 2] = ["less than rounding", "what follows the fold hides it"];
+
 impl Row {
     pub(crate) fn killed(&self) -> usize {
         self.tried
@@ -123,7 +126,9 @@ impl Score {
         for row in &self.rows {
             for Tried { what, outcome } in &row.tried {
                 if let Outcome::Equivalent { change, is_told } = outcome {
-                    let why = row.why_equivalent(what).unwrap_or("nobody says why");
+                    let why = row
+                        .why_equivalent(what)
+                        .unwrap_or(UNSAID[usize::from(*is_told)]);
                     let told = if *is_told { ", told inside" } else { "" };
                     writeln!(
                         formatter,

@@ -10,8 +10,8 @@ use super::subject::Made;
 pub(crate) struct Changed {
     /// What it is, for tables.
     pub(crate) what: &'static str,
-    /// The node that reads it.
-    pub(crate) node: String,
+    /// The nodes that read it.
+    pub(crate) nodes: Vec<String>,
     place: Place,
 }
 
@@ -69,44 +69,54 @@ fn changed(tensor: &Tensor, change: impl FnOnce(&mut Vec<f64>)) -> Result<Tensor
     Ok(tensor)
 }
 
-/// What the folds have changed, each with the node that reads it.
+impl Changed {
+    /// The first node that reads it.
+    pub(crate) fn node(&self) -> &str {
+        &self.nodes[0]
+    }
+
+    fn is_tensor(&self, wanted: &str) -> bool {
+        matches!(&self.place, Place::Tensor { name, .. } if name == wanted)
+    }
+}
+
+/// What the folds have changed, each with the nodes that read it.
 pub(crate) fn changes(original: &ModelProto, rewritten: &ModelProto) -> Vec<Changed> {
     let (Some(before), Some(after)) = (&original.graph, &rewritten.graph) else {
         return Vec::new();
     };
-    let mut changes = Vec::new();
+    let mut changes: Vec<Changed> = Vec::new();
     for node in &after.node {
         let old = before.node.iter().find(|other| other.name() == node.name());
+        let nodes = vec![node.name().to_owned()];
         for (slot, name) in node.input.iter().enumerate() {
-            let Some(new) = tensor(after, name) else {
-                continue;
-            };
-            let old = old.and_then(|old| tensor(before, old.input.get(slot)?));
-            if !is_float(&new) || old.as_ref() == Some(&new) {
-                continue;
+            if let Some(shared) = changes.iter_mut().find(|changed| changed.is_tensor(name)) {
+                shared.nodes.extend(nodes.clone());
+            } else if let Some(place) = changed_tensor(before, after, old, slot, name) {
+                let what = if slot == 1 { "weight" } else { "bias" };
+                let nodes = nodes.clone();
+                changes.push(Changed { what, nodes, place });
             }
-            let what = if slot == 1 { "weight" } else { "bias" };
-            let place = Place::Tensor {
-                name: name.clone(),
-                slot,
-                old,
-            };
-            changes.push(Changed {
-                what,
-                node: node.name().to_owned(),
-                place,
-            });
         }
         if old.is_some_and(|old| is_set_otherwise(old, node)) {
-            let (what, node) = ("attributes", node.name().to_owned());
-            changes.push(Changed {
-                what,
-                node,
-                place: Place::Attributes,
-            });
+            let (what, place) = ("attributes", Place::Attributes);
+            changes.push(Changed { what, nodes, place });
         }
     }
     changes
+}
+
+fn changed_tensor(
+    before: &GraphProto,
+    after: &GraphProto,
+    old: Option<&NodeProto>,
+    slot: usize,
+    name: &str,
+) -> Option<Place> {
+    let new = tensor(after, name)?;
+    let old = old.and_then(|old| tensor(before, old.input.get(slot)?));
+    let name = name.to_owned();
+    (is_float(&new) && old.as_ref() != Some(&new)).then_some(Place::Tensor { name, slot, old })
 }
 
 /// Whether a node of one operator has other attributes than nested graphs, which hold folds of their own.
@@ -135,7 +145,7 @@ pub(crate) fn slips(rewritten: &ModelProto, changed: &Changed) -> Vec<(String, S
         )];
     };
     let slips = SLIPS.iter().copied();
-    let halves = is_recurrent(rewritten, &changed.node) && *slot == 3;
+    let halves = is_recurrent(rewritten, changed.node()) && *slot == 3;
     let slips = slips.chain(halves.then_some(("in the recurrent half", in_other_half as Slip)));
     let named = slips.map(|(what, slip)| {
         let make: Slipped =
@@ -187,7 +197,7 @@ fn is_recurrent(model: &ModelProto, node: &str) -> bool {
 
 fn reverted(original: &ModelProto, rewritten: &ModelProto, changed: &Changed) -> Made {
     let mut model = rewritten.clone();
-    let find = |other: &&NodeProto| other.name() == changed.node;
+    let find = |other: &&NodeProto| other.name() == changed.node();
     let old = original
         .graph
         .iter()
@@ -195,7 +205,7 @@ fn reverted(original: &ModelProto, rewritten: &ModelProto, changed: &Changed) ->
         .find(find);
     let old = old.ok_or("the node is new")?;
     for other in model.graph.iter_mut().flat_map(|graph| &mut graph.node) {
-        if other.name() == changed.node {
+        if other.name() == changed.node() {
             other.attribute.clone_from(&old.attribute);
         }
     }

@@ -195,7 +195,11 @@ impl<'m> Subject<'m> {
     fn slipped(&self) -> Vec<Mutant<'_>> {
         let mut mutants = Vec::new();
         for changed in changes(self.original, &self.right) {
-            let into = |fold: &Fold| fold.sites.iter().any(|site| site.label == changed.node);
+            let into = |fold: &Fold| {
+                fold.sites
+                    .iter()
+                    .any(|site| changed.nodes.contains(&site.label))
+            };
             let folds = self.plan.folds();
             let folds = folds.iter().filter(|(_, fold)| into(fold));
             let mut shown_at: BTreeSet<String> = folds
@@ -206,7 +210,7 @@ impl<'m> Subject<'m> {
                 shown_at.extend(self.ends.iter().cloned());
             }
             for (what, slip) in slips(&self.right, &changed) {
-                let (what, changed) = (format!("{}: {what}", changed.node), changed.clone());
+                let (what, changed) = (format!("{}: {what}", changed.node()), changed.clone());
                 let make = move || slip(self.original, &self.right, &changed);
                 mutants.push(Mutant {
                     what,
