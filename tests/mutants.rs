@@ -4,6 +4,8 @@
 //! a tensor or attribute written wrongly, or a fold that a rule refuses. Whether it changes an output is for the
 //! reference executor to say; those that do not are listed with the reason.
 
+#![expect(clippy::print_stdout, reason = "the score is what the tests are for")]
+
 #[path = "mutants/case.rs"]
 mod case;
 #[path = "mutants/corruption.rs"]

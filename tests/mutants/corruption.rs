@@ -101,7 +101,7 @@ fn regrouped(array: &ArrayD<f64>, setting: &Setting<'_, '_>) -> Corrupted {
     if blocks == 0 {
         return Err("the layout has no groups or blocks");
     }
-    if array.len_of(varying(array)?) % blocks > 0 {
+    if !array.len_of(varying(array)?).is_multiple_of(blocks) {
         return Err("its channels make up no groups");
     }
     picked(array, |at, count| {

@@ -6,6 +6,8 @@ use bnfold::testing::{Tensor, Value};
 use super::super::case::{Case, case};
 use super::{barrier, pointwise, scale_alone};
 
+type Step = fn(&Value) -> Value;
+
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = padded();
     cases.extend(bent());
@@ -161,7 +163,7 @@ fn padded() -> Vec<Case> {
 
 fn bent() -> Vec<Case> {
     let mut cases = Vec::new();
-    let steps: [(&'static str, fn(&Value) -> Value); 3] = [
+    let steps: [(&'static str, Step); 3] = [
         ("Relu", |x| x.relu()),
         ("LeakyRelu", |x| x.leaky_relu(0.1)),
         ("PRelu", |x| x.prelu()),
@@ -198,7 +200,7 @@ fn bent() -> Vec<Case> {
 
 fn largest() -> Vec<Case> {
     let negative = "that a negative scale makes the largest the smallest";
-    let pairs: [(&'static str, &'static str, fn(&Value) -> Value); 4] = [
+    let pairs: [(&'static str, &'static str, Step); 4] = [
         ("MaxPool", "AveragePool", |x| {
             x.max_pool([2, 2]).strides([2, 2])
         }),
