@@ -48,6 +48,7 @@ use run::Failed;
 /// Compares two models on the engine that the options choose.
 ///
 /// Never fails: what hinders the comparison is an [`Verdict::Unknown`].
+/// Not to be called on a rayon worker: it waits for threads whose kernels need the same pool.
 pub fn verify(
     original: ModelBytes<'_>,
     rewritten: ModelBytes<'_>,
