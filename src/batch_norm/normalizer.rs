@@ -13,7 +13,8 @@ use ndarray::{Array, ArrayView, ArrayViewD, ArrayViewMut, ArrayViewMutD, Dimensi
 use super::element::Element;
 use super::error::BatchNormError;
 use super::factors::Factors;
-use super::geometry;
+use super::geometry::{self, Geometry};
+use super::lanes::Lanes;
 use super::parameters::Parameters;
 
 /// The formula with a node's factors in it, ready to be applied any number of times.
@@ -110,6 +111,14 @@ impl Normalizer {
             });
         }
         Ok(())
+    }
+
+    /// Replaces or writes parts of a value that all begin with the first channel.
+    pub(super) fn walk<T: Element, L: Lanes<T>>(&self, geometry: Geometry, parts: Vec<L>) {
+        match &self.narrow {
+            Some(narrow) if !T::NEEDS_F64 => narrow.walk(geometry, parts),
+            _ => self.wide.walk(geometry, parts),
+        }
     }
 
     fn run<T: Element>(&self, x: ArrayViewD<'_, T>, y: ArrayViewMutD<'_, T>) {
