@@ -3,7 +3,7 @@
 //! `cargo bench --bench kernel [-- FILTER]` prints GB/s, counting what an ideal kernel must move:
 //! one read and one write in inference mode, two reads and one write in training mode.
 //! `share` is the median over the turns of the kernel's rate by the copy's, `from` and `to` are the
-//! smallest and the largest.
+//! quartiles.
 //! Beside it stands tract's own BatchNormalization, which allocates what it returns.
 
 #![expect(clippy::print_stdout, reason = "the table is the result")]
@@ -156,17 +156,17 @@ fn compare<T: Element>(x: &ArrayD<T>, dtype: &str, contender: &Contender<'_, T>)
     }
     let [rate, copy_rate] = [0, 1].map(|which| sorted(turns.iter().map(|turn| turn[which])));
     let shares = sorted(turns.iter().map(|[rate, copy]| 100.0 * rate / copy));
-    let median = turns.len() / 2;
+    let quartile = |quarters: usize| quarters * (turns.len() - 1) / 4;
     println!(
         "{:20} {dtype:5} {:7} {:20} {:8.1} {:8.1} {:5.0}% {:5.0}% {:5.0}%",
         format!("{:?}", x.shape()).replace(' ', ""),
         rayon::current_num_threads(),
         contender.name,
-        rate[median],
-        copy_rate[median],
-        shares[median],
-        shares[0],
-        shares[turns.len() - 1],
+        rate[quartile(2)],
+        copy_rate[quartile(2)],
+        shares[quartile(2)],
+        shares[quartile(1)],
+        shares[quartile(3)],
     );
 }
 

@@ -16,7 +16,8 @@ pub(super) trait Block<S: Simd>: Copy {
 
     fn minus(self, other: Self) -> Self;
 
-    fn times(self, other: Self) -> Self;
+    /// `self · factor + addend`, rounded once on every machine.
+    fn times_plus(self, factor: Self, addend: Self) -> Self;
 
     /// `self`, but zero where `number` is below `least`.
     fn kept_from(self, least: Self, number: Self) -> Self;
@@ -59,9 +60,9 @@ impl<S: Simd, V: SimdFloat<S>, const N: usize> Block<S> for [V; N] {
     }
 
     #[inline(always)]
-    fn times(mut self, other: Self) -> Self {
-        for (one, other) in self.iter_mut().zip(other) {
-            *one *= other;
+    fn times_plus(mut self, factor: Self, addend: Self) -> Self {
+        for (value, (factor, addend)) in self.iter_mut().zip(factor.into_iter().zip(addend)) {
+            *value = value.mul_add_precise(factor, addend);
         }
         self
     }

@@ -99,10 +99,12 @@ impl<F: Real> Factors<F> {
             return self.walk(geometry, vec![lanes]);
         }
         let pattern = Pattern::new::<T>(self, geometry, lanes.len());
-        let pieces: Vec<L> = lanes.chunks(PIECE).collect();
-        let pieces = pieces.into_par_iter().enumerate();
-        pieces.for_each(|(piece, lanes)| {
-            vectorize(Walk::new(&pattern, piece * PIECE, lanes));
+        let period = pattern.period();
+        let periods = lanes.chunks((PIECE / period).max(1) * period);
+        let pieces = periods.flat_map(|part| (0..).step_by(PIECE).zip(part.chunks(PIECE)));
+        let pieces: Vec<(usize, L)> = pieces.collect();
+        pieces.into_par_iter().for_each(|(start, lanes)| {
+            vectorize(Walk::new(&pattern, start, lanes));
         });
     }
 
@@ -125,7 +127,7 @@ impl<F: Real> Factors<F> {
     }
 }
 
-/// Elements that one thread takes at a time.
+/// Elements that one thread takes at a time, at most: whole blocks.
 const PIECE: usize = 1 << 15;
 
 /// Whether waking other threads would cost more than it saves.

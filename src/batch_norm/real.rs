@@ -1,6 +1,6 @@
 //! The arithmetic that a kernel runs in, f32 or f64, and how blocks of any dtype enter and leave it.
 
-use std::ops::{Add, Mul, Sub};
+use std::ops::Sub;
 
 use bytemuck::Pod;
 use fearless_simd::prelude::*;
@@ -11,9 +11,7 @@ use super::element::Element;
 use super::simd::BLOCK;
 
 /// f32 or f64.
-pub(super) trait Real:
-    Pod + Send + Sync + Into<f64> + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self>
-{
+pub(super) trait Real: Pod + Send + Sync + Into<f64> + Sub<Output = Self> {
     /// Values in vectors.
     type Block<S: Simd>: Block<S, Value = Self>;
 
@@ -25,6 +23,9 @@ pub(super) trait Real:
     fn load<T: Element>(value: T) -> Self;
 
     fn store<T: Element>(self) -> T;
+
+    /// `self · factor + addend`, rounded once.
+    fn times_plus(self, factor: Self, addend: Self) -> Self;
 
     /// The values of a block, in the order that is fastest for the dtype.
     fn read<S: Simd, T: Element>(simd: S, block: &[T; BLOCK]) -> Self::Block<S>;
@@ -59,6 +60,11 @@ impl Real for f64 {
     #[inline(always)]
     fn store<T: Element>(self) -> T {
         T::from_f64(self)
+    }
+
+    #[inline(always)]
+    fn times_plus(self, factor: Self, addend: Self) -> Self {
+        self.mul_add(factor, addend)
     }
 
     #[inline(always)]
@@ -110,6 +116,11 @@ impl Real for f32 {
     #[inline(always)]
     fn store<T: Element>(self) -> T {
         T::from_f32(self)
+    }
+
+    #[inline(always)]
+    fn times_plus(self, factor: Self, addend: Self) -> Self {
+        self.mul_add(factor, addend)
     }
 
     #[inline(always)]

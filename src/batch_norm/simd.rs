@@ -1,7 +1,8 @@
 //! Runs a kernel as compiled for the widest vector instructions that the machine has.
 //!
-//! The instructions do not change results: kernels neither reorder sums nor contract products, and
-//! f16 converts exactly or to nearest, ties to even, everywhere.
+//! The instructions do not change results: the order of sums is fixed, a product that is added to is
+//! not rounded before, on machines without such an instruction in software, and f16 converts exactly
+//! or to nearest, ties to even.
 
 use std::sync::LazyLock;
 

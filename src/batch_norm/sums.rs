@@ -84,16 +84,16 @@ impl<'a, T: Element> Rows<'a, T> {
     /// The mean of a few blocks, evenly spaced, or zero where it is not finite.
     #[inline(always)]
     pub(super) fn pivot<S: Simd, F: Real>(self, simd: S) -> F {
-        let mut wide = [f64x8::simd_from(simd, 0.0); 4];
+        let mut sum = <F::Block<S>>::splat(simd, F::zeroed());
         for place in 0..SAMPLE {
             let sample = self.samples[place * self.samples.len() / SAMPLE];
             let start = (2 * place + 1) * self.length / (2 * SAMPLE);
             let start = self.start + start.min(self.length - BLOCK);
             if let Some(block) = sample[start..].first_chunk() {
-                hand_over::<S, F>(&mut wide, F::read(simd, block));
+                sum = sum.plus(F::read(simd, block));
             }
         }
-        finite(total(wide) / (SAMPLE * BLOCK) as f64)
+        finite(total(F::widen(sum)) / (SAMPLE * BLOCK) as f64)
     }
 
     /// `Σd` and `Σd²` with `d = x − pivot`.
@@ -248,7 +248,7 @@ impl<B: Copy> Sums<B> {
         B: Block<S>,
     {
         self.first = self.first.plus(deviations);
-        self.second = self.second.plus(deviations.times(deviations));
+        self.second = deviations.times_plus(deviations, self.second);
     }
 }
 

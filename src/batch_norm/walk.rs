@@ -2,7 +2,7 @@
 //!
 //! Rows of at least a block are walked one by one, the last block of each overlapping the one before;
 //! the factors of shorter rows are laid out as the elements are.
-//! A walk may begin anywhere, and the place does not change results.
+//! A walk may begin at any block, and the place does not change results.
 
 use std::marker::PhantomData;
 
@@ -31,8 +31,8 @@ pub(super) enum Pattern<F> {
         factors: Vec<Three<F>>,
         inner: usize,
     },
-    /// Block after block, again and again.
-    Blocks(Vec<Laid<F>>),
+    /// Block after block, from the first again after every `period` elements.
+    Blocks { blocks: Vec<Laid<F>>, period: usize },
 }
 
 impl<F: Real> Pattern<F> {
@@ -46,8 +46,13 @@ impl<F: Real> Pattern<F> {
                 inner,
             };
         }
-        let period = channels * inner;
-        let blocks = (period / greatest_common_divisor(period, BLOCK)).min(length.div_ceil(BLOCK));
+        let sample = channels * inner;
+        let period = if sample < NARROW {
+            sample * BLOCK / greatest_common_divisor(sample, BLOCK)
+        } else {
+            sample
+        };
+        let blocks = period.min(length).div_ceil(BLOCK);
         let lanes = F::lanes::<T>();
         let mut channel = 0;
         let mut left = inner;
@@ -65,9 +70,23 @@ impl<F: Real> Pattern<F> {
             }
             laid
         });
-        Self::Blocks(laid.collect())
+        Self::Blocks {
+            blocks: laid.collect(),
+            period,
+        }
+    }
+
+    /// Elements after which the pattern begins anew.
+    pub(super) fn period(&self) -> usize {
+        match self {
+            Self::Rows { factors, inner } => factors.len() * inner,
+            Self::Blocks { period, .. } => *period,
+        }
     }
 }
+
+/// Samples below this are repeated until they end with a block, others end with a part of one.
+const NARROW: usize = 8 * BLOCK;
 
 fn greatest_common_divisor(mut one: usize, mut other: usize) -> usize {
     while other > 0 {
@@ -76,8 +95,8 @@ fn greatest_common_divisor(mut one: usize, mut other: usize) -> usize {
     one
 }
 
-/// The way through `lanes`, whose first element is number `start` of the pattern, where a block may
-/// begin.
+/// The way through `lanes`, whose first element is number `start` of the pattern, where a block
+/// begins.
 pub(super) struct Walk<'a, F, T, L> {
     pattern: &'a Pattern<F>,
     start: usize,
@@ -105,8 +124,8 @@ impl<F: Real, T: Element, L: Lanes<T>> Work for Walk<'_, F, T, L> {
             Pattern::Rows { factors, inner } => {
                 rows(simd, factors, *inner, self.start, self.lanes);
             }
-            Pattern::Blocks(blocks) => {
-                repeat(simd, blocks, self.start / BLOCK, self.lanes);
+            Pattern::Blocks { blocks, period } => {
+                repeat(simd, blocks, *period, self.start, self.lanes);
             }
         }
     }
@@ -120,7 +139,7 @@ fn rows<S: Simd, F: Real, T: Element>(
     start: usize,
     mut lanes: impl Lanes<T>,
 ) {
-    let mut channel = start / inner % factors.len();
+    let mut channel = start / inner;
     let mut left = inner - start % inner;
     while lanes.len() > 0 {
         let length = left.min(lanes.len());
@@ -156,26 +175,32 @@ fn rows<S: Simd, F: Real, T: Element>(
 fn repeat<S: Simd, F: Real, T: Element>(
     simd: S,
     blocks: &[Laid<F>],
+    period: usize,
     start: usize,
-    lanes: impl Lanes<T>,
+    mut lanes: impl Lanes<T>,
 ) {
-    let mut place = start % blocks.len();
-    lanes.map_in_order(
-        #[inline(always)]
-        |block| {
-            let Laid([centre, factor, offset]) = &blocks[place];
-            let ours: [F::Block<S>; 3] = [
-                Block::load(simd, centre),
-                Block::load(simd, factor),
-                Block::load(simd, offset),
-            ];
-            place += 1;
-            if place == blocks.len() {
-                place = 0;
-            }
-            normalize_block::<S, F, T>(simd, block, ours)
-        },
-    );
+    let mut place = start / BLOCK;
+    let mut left = period - start;
+    while lanes.len() > 0 {
+        let length = left.min(lanes.len());
+        let (sample, rest) = lanes.split_at(length);
+        sample.map_in_order(
+            #[inline(always)]
+            |block| {
+                let Laid([centre, factor, offset]) = &blocks[place];
+                let ours: [F::Block<S>; 3] = [
+                    Block::load(simd, centre),
+                    Block::load(simd, factor),
+                    Block::load(simd, offset),
+                ];
+                place += 1;
+                normalize_block::<S, F, T>(simd, block, ours)
+            },
+        );
+        place = 0;
+        left = period;
+        lanes = rest;
+    }
 }
 
 #[inline(always)]
@@ -185,10 +210,10 @@ fn normalize_block<S: Simd, F: Real, T: Element>(
     [centre, factor, offset]: [F::Block<S>; 3],
 ) -> [T; BLOCK] {
     let values = F::read(simd, block);
-    F::write(simd, values.minus(centre).times(factor).plus(offset))
+    F::write(simd, values.minus(centre).times_plus(factor, offset))
 }
 
 #[inline(always)]
 pub(super) fn normalize<F: Real>(x: F, [centre, factor, offset]: [F; 3]) -> F {
-    (x - centre) * factor + offset
+    (x - centre).times_plus(factor, offset)
 }
