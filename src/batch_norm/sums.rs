@@ -342,6 +342,16 @@ mod tests {
     }
 
     #[test]
+    fn a_pivot_far_from_the_mean_is_replaced() {
+        let mut values = normals::<f32>(4, &[4096], 1.0, 1e-3);
+        for place in [1, 3, 5, 7] {
+            let start = place * values.len() / 8;
+            values.as_slice_mut().unwrap()[start..start + BLOCK].fill(1.05);
+        }
+        check::<f32, f32>(values.as_slice().unwrap(), unit::<f32>());
+    }
+
+    #[test]
     fn squares_beyond_f32_neither_overflow_nor_vanish() {
         for (mean, deviation) in [(0.0, 1e30), (1e-30, 1e-30), (1e25, 1e20), (0.0, 1e-38)] {
             for length in [32, 49, 2048] {
