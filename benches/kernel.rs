@@ -2,7 +2,9 @@
 //!
 //! `cargo bench --bench kernel [-- FILTER]` prints GB/s, counting what an ideal kernel must move:
 //! one read and one write in inference mode, two reads and one write in training mode.
-//! The last column is the share of the bandwidth that the copy reached in the same turns.
+//! `share` is the median over the turns of the kernel's rate by the copy's, `from` and `to` are the
+//! quartiles.
+//! Beside it stands tract's own BatchNormalization, which allocates what it returns.
 
 #![expect(clippy::print_stdout, reason = "the table is the result")]
 
@@ -25,7 +27,7 @@ const SHAPES: [&[usize]; 7] = [
 ];
 
 /// How long the turns of one comparison go on, and how many there are at least.
-/// Turns are short and the fastest counts, so other work on the machine hardly shows.
+/// Turns are short and the median counts, so other work on the machine hardly shows.
 const TIME: Duration = Duration::from_millis(400);
 const TURNS: usize = 15;
 
@@ -36,8 +38,8 @@ fn main() {
         .unwrap_or_default();
     let all = std::thread::available_parallelism().map_or(1, usize::from);
     println!(
-        "{:20} {:5} {:7} {:26} {:>8} {:>8} {:>6}",
-        "shape", "dtype", "threads", "kernel", "GB/s", "copy", "share"
+        "{:20} {:5} {:7} {:20} {:>8} {:>8} {:>6} {:>6} {:>6}",
+        "shape", "dtype", "threads", "kernel", "GB/s", "copy", "share", "from", "to"
     );
     for threads in [1, all] {
         let pool = rayon::ThreadPoolBuilder::new()
@@ -89,6 +91,10 @@ fn bench<T: Element>(shape: &[usize], dtype: &str, filter: &str) {
     for contender in contenders(&node, &normalizer, &parameters) {
         compare(&x, dtype, &contender);
     }
+    #[cfg(feature = "engine")]
+    if dtype == "f32" && rayon::current_num_threads() == 1 {
+        compare(&x, dtype, &tract::contender(&x));
+    }
 }
 
 /// All that are measured; another implementation joins here.
@@ -130,10 +136,8 @@ fn compare<T: Element>(x: &ArrayD<T>, dtype: &str, contender: &Contender<'_, T>)
     let bytes = (x.len() * size_of::<T>()) as f64;
     let repeats = (1e7 / bytes).ceil() as usize;
     let start = Instant::now();
-    let mut turns = 0;
-    let mut fastest = [Duration::MAX; 2];
-    while turns < TURNS || start.elapsed() < TIME {
-        turns += 1;
+    let mut turns: Vec<[f64; 2]> = Vec::new();
+    while turns.len() < TURNS || start.elapsed() < TIME {
         let copy = time(repeats, || {
             copy(
                 x.as_slice().expect("contiguous"),
@@ -145,18 +149,31 @@ fn compare<T: Element>(x: &ArrayD<T>, dtype: &str, contender: &Contender<'_, T>)
             (contender.run)(x.view(), y.view_mut());
             black_box(&mut y);
         });
-        fastest = [fastest[0].min(copy), fastest[1].min(kernel)];
+        let rate = |passes: f64, time: Duration| {
+            passes * bytes * repeats as f64 / time.as_secs_f64() / 1e9
+        };
+        turns.push([rate(contender.passes, kernel), rate(2.0, copy)]);
     }
-    let [copy, kernel] = fastest.map(|time| time.as_secs_f64() / repeats as f64);
-    let rate = contender.passes * bytes / kernel / 1e9;
-    let copy_rate = 2.0 * bytes / copy / 1e9;
+    let [rate, copy_rate] = [0, 1].map(|which| sorted(turns.iter().map(|turn| turn[which])));
+    let shares = sorted(turns.iter().map(|[rate, copy]| 100.0 * rate / copy));
+    let quartile = |quarters: usize| quarters * (turns.len() - 1) / 4;
     println!(
-        "{:20} {dtype:5} {:7} {:26} {rate:8.1} {copy_rate:8.1} {:5.0}%",
+        "{:20} {dtype:5} {:7} {:20} {:8.1} {:8.1} {:5.0}% {:5.0}% {:5.0}%",
         format!("{:?}", x.shape()).replace(' ', ""),
         rayon::current_num_threads(),
         contender.name,
-        100.0 * rate / copy_rate,
+        rate[quartile(2)],
+        copy_rate[quartile(2)],
+        shares[quartile(2)],
+        shares[quartile(1)],
+        shares[quartile(3)],
     );
+}
+
+fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values
 }
 
 fn time(repeats: usize, mut work: impl FnMut()) -> Duration {
@@ -173,4 +190,33 @@ fn copy<T: Element>(from: &[T], to: &mut [T]) {
     }
     let pieces = to.par_chunks_mut(1 << 16).zip(from.par_chunks(1 << 16));
     pieces.for_each(|(to, from)| to.copy_from_slice(from));
+}
+
+#[cfg(feature = "engine")]
+mod tract {
+    use bnfold::testing::model;
+    use prost::Message;
+    use tract_onnx::prelude::*;
+
+    use super::{ArrayD, Contender, Element};
+
+    /// tract's own kernel, as it runs a model of one node on `x` in f32.
+    pub(super) fn contender<T: Element>(x: &ArrayD<T>) -> Contender<'static, T> {
+        let model = model(|g| g.input("x", x.shape()).batch_norm().output("y"));
+        let runnable = tract_onnx::onnx()
+            .model_for_read(&mut model.encode_to_vec().as_slice())
+            .and_then(|model| model.into_optimized())
+            .and_then(|model| model.into_runnable())
+            .expect("tract runs a BatchNormalization");
+        let values: Vec<f32> = x.iter().map(|value| value.to_f64() as f32).collect();
+        let input = Tensor::from_shape(x.shape(), &values).expect("as many elements");
+        let input = input.into_tvalue();
+        Contender {
+            name: "tract",
+            passes: 2.0,
+            run: Box::new(move |_, _| {
+                runnable.run(tvec!(input.clone())).expect("tract runs");
+            }),
+        }
+    }
 }

@@ -1,242 +1,167 @@
-//! Moments of columns, sample by sample, so that every step runs along memory.
+//! Moments of short channels: columns that lie side by side, summed sample by sample.
 //!
-//! A few samples at a time: their sums give each channel's pivot `k`, a second reading from the
-//! cache gives `Σ(x − k)` and `Σ(x − k)²`, first per column, then per channel in f64.
+//! The sums are those of one channel's rows, with a lane for each column: `Σd` and `Σd²` with
+//! `d = x − pivot`, first per column, then per channel in f64.
 
-use std::marker::PhantomData;
-use std::ops::Range;
+use fearless_simd::prelude::*;
+use fearless_simd::{Simd, f64x8};
 
-use bytemuck::Pod;
-
+use super::block::Block;
 use super::element::Element;
-use super::moments::{Moments, merge};
+use super::moments::Moments;
 use super::real::Real;
-use super::simd::{Vector, Work};
-use super::sums::{LANES, add_block, careful, combine, is_sound};
+use super::simd::BLOCK;
+use super::sums::{CHAIN, Sums, careful, combine, finite, is_sound};
 
-/// Columns that are worked on at a time.
-const WINDOW: usize = 512;
+/// Samples whose mean is the pivot.
+const SAMPLE: usize = CHAIN;
 
-/// Samples that are summed in the kernel's arithmetic.
-const BLOCK: usize = 16;
+/// Blocks that are added up together, so that memory is read along.
+const TOGETHER: usize = 4;
 
-/// Some neighbouring columns in some neighbouring samples.
-pub(super) struct Columns<'a, T, F> {
-    pub(super) samples: &'a [T],
-    /// Length of a sample.
-    pub(super) width: usize,
-    /// Columns of a channel that lie side by side.
-    pub(super) inner: usize,
-    /// The first column.
-    pub(super) start: usize,
-    /// Channels.
-    pub(super) channels: usize,
-    /// How often the channels follow each other in a sample.
-    pub(super) side_by_side: usize,
-    pub(super) arithmetic: PhantomData<F>,
+/// What is summed of every column, whole blocks of them lane by lane.
+struct Columns<F> {
+    pivot: Vec<F>,
+    first: Vec<f64>,
+    second: Vec<f64>,
 }
 
-/// What a block of samples needs, per column of the window, then per channel.
-struct Scratch<F> {
-    pivot: [F; WINDOW],
-    first: [F; WINDOW],
-    second: [F; WINDOW],
-    totals: [[f64; WINDOW]; 2],
-    mean: [f64; WINDOW],
-    m2: [f64; WINDOW],
-}
-
-impl<T: Element, F: Real> Work for Columns<'_, T, F> {
-    type Output = Moments;
-
-    #[inline(always)]
-    fn run(self, vector: impl Vector) -> Moments {
-        let channels = self.channels * self.side_by_side;
-        let per_window = (WINDOW / self.inner).max(1);
-        let mut scratch = Scratch::<F>::new();
-        let mut mean = vec![0.0; channels];
-        let mut m2 = vec![0.0; channels];
-        let mut count = 0;
-        for block in self.samples.chunks(BLOCK * self.width) {
-            let more = (block.len() / self.width * self.inner) as u64;
-            let windows = mean.chunks_mut(per_window).zip(m2.chunks_mut(per_window));
-            for (window, (mean, m2)) in windows.enumerate() {
-                let start = self.start + window * per_window * self.inner;
-                let columns = start..start + mean.len() * self.inner;
-                self.add(vector, block, columns, &mut scratch);
-                let theirs = [&scratch.mean[..mean.len()], &scratch.m2[..mean.len()]];
-                merge(count, [mean, m2], more, theirs);
-            }
-            count += more;
-        }
-        let mut moments = Moments::empty(self.channels);
-        for (mean, m2) in mean.chunks(self.channels).zip(m2.chunks(self.channels)) {
-            moments.absorb(&Moments::from_parts(count, mean.to_vec(), m2.to_vec()));
-        }
-        moments
-    }
-}
-
-impl<T: Element, F: Real> Columns<'_, T, F> {
-    /// Leaves the spreads of the channels of a window of `block` in `scratch`.
-    #[inline(always)]
-    fn add(
-        &self,
-        vector: impl Vector,
-        block: &[T],
-        window: Range<usize>,
-        scratch: &mut Scratch<F>,
-    ) {
-        let parts = block
-            .chunks(self.width)
-            .map(|sample| &sample[window.clone()]);
-        let count = (parts.len() * self.inner) as f64;
-        let columns = window.len();
-        scratch.pivot[..columns].fill(F::zeroed());
-        scratch.add_up(vector, parts.clone(), columns);
-        scratch.find_pivots(columns, self.inner, count);
-        scratch.add_up(vector, parts.clone(), columns);
-        if scratch.combine(columns, self.inner, count) {
-            return;
-        }
-        for channel in 0..columns / self.inner {
-            let [first, second] = scratch.totals.map(|totals| totals[channel]);
-            if !is_sound::<F>(first, second, count) {
-                let columns = channel * self.inner..(channel + 1) * self.inner;
-                let values = parts.clone().flat_map(|part| &part[columns.clone()]);
-                let spread = careful(values.map(|value| value.to_f64()));
-                scratch.mean[channel] = spread.mean;
-                scratch.m2[channel] = spread.m2;
-            }
-        }
-    }
-}
-
-impl<F: Real> Scratch<F> {
-    #[inline(always)]
-    fn new() -> Self {
-        Self {
-            pivot: [F::zeroed(); WINDOW],
-            first: [F::zeroed(); WINDOW],
-            second: [F::zeroed(); WINDOW],
-            mean: [0.0; WINDOW],
-            m2: [0.0; WINDOW],
-            totals: [[0.0; WINDOW]; 2],
-        }
-    }
-
-    /// `Σ(x − pivot)` and `Σ(x − pivot)²` of the columns.
-    #[inline(always)]
-    fn add_up<'a, T: Element>(
-        &mut self,
-        vector: impl Vector,
-        parts: impl Iterator<Item = &'a [T]> + Clone,
-        columns: usize,
-    ) {
-        let Some(last) = columns.checked_sub(LANES) else {
-            return self.add_up_few(parts, columns);
-        };
-        // The last lanes may overlap those before, which changes nothing.
-        for start in (0..last).step_by(LANES).chain([last]) {
-            let lanes = start..start + LANES;
-            let pivots = lanes_of(&self.pivot[lanes.clone()]);
-            let mut sums = [[F::zeroed(); LANES]; 2];
-            for part in parts.clone() {
-                let block = F::block(vector, &lanes_of(&part[lanes.clone()]));
-                add_block(&mut sums, &block, &pivots);
-            }
-            self.first[lanes.clone()].copy_from_slice(&sums[0]);
-            self.second[lanes].copy_from_slice(&sums[1]);
-        }
-    }
-
-    #[inline(always)]
-    fn add_up_few<'a, T: Element>(&mut self, parts: impl Iterator<Item = &'a [T]>, columns: usize) {
-        let sums = &mut [&mut self.first, &mut self.second].map(|sums| &mut sums[..columns]);
-        sums.iter_mut().for_each(|sums| sums.fill(F::zeroed()));
-        for part in parts {
-            for (column, &value) in part.iter().enumerate() {
-                let deviation = F::load(value) - self.pivot[column];
-                sums[0][column] = sums[0][column] + deviation;
-                sums[1][column] = sums[1][column] + deviation * deviation;
-            }
-        }
-    }
-
-    /// Means of the channels, good enough for pivots.
-    #[inline(always)]
-    fn find_pivots(&mut self, columns: usize, inner: usize, count: f64) {
-        let (sums, pivots) = (&self.first[..columns], &mut self.pivot[..columns]);
-        if inner == 1 {
-            let share = F::nearest(1.0 / count);
-            for (pivot, &sum) in pivots.iter_mut().zip(sums) {
-                *pivot = sum * share;
-            }
-            return;
-        }
-        for (pivots, sums) in pivots.chunks_mut(inner).zip(sums.chunks(inner)) {
-            pivots.fill(F::nearest(total(sums) / count));
-        }
-    }
-
-    /// The spreads of the channels; whether all are sound.
-    #[inline(always)]
-    fn combine(&mut self, columns: usize, inner: usize, count: f64) -> bool {
-        let channels = columns / inner;
-        let mut pivots = [0.0; WINDOW];
-        let [firsts, seconds] = &mut self.totals;
-        if inner == 1 {
-            widen(&self.pivot[..columns], &mut pivots);
-            widen(&self.first[..columns], firsts);
-            widen(&self.second[..columns], seconds);
+/// The moments of channels, equally wide, in all samples.
+#[inline(always)]
+pub(super) fn moments<S: Simd, T: Element, F: Real>(
+    simd: S,
+    samples: &[&[T]],
+    channels: usize,
+) -> Moments {
+    let width = samples[0].len();
+    let inner = width / channels;
+    let count = (samples.len() * inner) as f64;
+    let mut columns = Columns::around::<T>(&vec![F::zeroed(); width]);
+    let few: Vec<&[T]> = samples
+        .iter()
+        .step_by(samples.len().div_ceil(SAMPLE))
+        .copied()
+        .collect();
+    columns.add(simd, &few);
+    let share = 1.0 / (few.len() * inner) as f64;
+    let sums = columns.in_order::<T>(&columns.first);
+    let pivots = sums.chunks(inner).flat_map(|sums| {
+        let pivot: F = finite(total(sums) * share);
+        std::iter::repeat_n(pivot, inner)
+    });
+    let pivots: Vec<F> = pivots.collect();
+    let mut columns = Columns::around::<T>(&pivots);
+    columns.add(simd, samples);
+    let first = columns.in_order::<T>(&columns.first);
+    let second = columns.in_order::<T>(&columns.second);
+    let mut mean = vec![0.0; channels];
+    let mut m2 = vec![0.0; channels];
+    for channel in 0..channels {
+        let place = channel * inner..(channel + 1) * inner;
+        let [first, second] = [&first, &second].map(|sums| total(&sums[place.clone()]));
+        let spread = if is_sound::<F>(first, second, count) {
+            combine(pivots[place.start].into(), first, second, count)
         } else {
-            for channel in 0..channels {
-                let columns = channel * inner..(channel + 1) * inner;
-                pivots[channel] = self.pivot[columns.start].into();
-                firsts[channel] = total(&self.first[columns.clone()]);
-                seconds[channel] = total(&self.second[columns]);
+            let values = samples.iter().flat_map(|sample| &sample[place.clone()]);
+            careful(values.map(|value| value.to_f64()))
+        };
+        mean[channel] = spread.mean;
+        m2[channel] = spread.m2;
+    }
+    Moments::from_parts(count as u64, mean, m2)
+}
+
+impl<F: Real> Columns<F> {
+    fn around<T: Element>(pivots: &[F]) -> Self {
+        let mut pivot = pivots.to_vec();
+        let blocks = pivot.as_chunks_mut::<BLOCK>().0.iter_mut();
+        for (laid, block) in blocks.zip(pivots.as_chunks::<BLOCK>().0) {
+            for (value, lane) in block.iter().zip(F::lanes::<T>()) {
+                laid[lane] = *value;
             }
         }
-        let sums = firsts.iter().zip(&*seconds).take(channels);
-        let results = self.mean.iter_mut().zip(&mut self.m2);
-        for ((mean, m2), ((&first, &second), &pivot)) in results.zip(sums.clone().zip(&pivots)) {
-            let spread = combine(pivot, first, second, count);
-            *mean = spread.mean;
-            *m2 = spread.m2;
-        }
-        sums.fold(true, |all, (&first, &second)| {
-            all & is_sound::<F>(first, second, count)
-        })
-    }
-}
-
-#[inline(always)]
-fn widen<F: Real>(from: &[F], to: &mut [f64]) {
-    for (to, &from) in to.iter_mut().zip(from) {
-        *to = from.into();
-    }
-}
-
-#[inline(always)]
-fn lanes_of<V: Pod>(values: &[V]) -> [V; LANES] {
-    let mut lanes = [V::zeroed(); LANES];
-    lanes.copy_from_slice(values);
-    lanes
-}
-
-/// The sum of some neighbours in f64.
-#[inline(always)]
-fn total<F: Real>(values: &[F]) -> f64 {
-    let (blocks, rest) = values.as_chunks::<8>();
-    let mut sums = [0.0; 8];
-    for block in blocks {
-        for (sum, &value) in sums.iter_mut().zip(block) {
-            *sum += value.into();
+        Self {
+            pivot,
+            first: vec![0.0; pivots.len()],
+            second: vec![0.0; pivots.len()],
         }
     }
-    for (sum, &value) in sums.iter_mut().zip(rest) {
-        *sum += value.into();
+
+    /// Sums of the columns, as these lie in a sample.
+    fn in_order<T: Element>(&self, sums: &[f64]) -> Vec<f64> {
+        let mut ordered = sums.to_vec();
+        let blocks = ordered.as_chunks_mut::<BLOCK>().0.iter_mut();
+        for (block, laid) in blocks.zip(sums.as_chunks::<BLOCK>().0) {
+            for (value, lane) in block.iter_mut().zip(F::lanes::<T>()) {
+                *value = laid[lane];
+            }
+        }
+        ordered
     }
-    let [a, b, c, d, e, f, g, h] = sums;
-    ((a + b) + (c + d)) + ((e + f) + (g + h))
+
+    /// Adds the samples up, column by column.
+    #[inline(always)]
+    fn add<S: Simd, T: Element>(&mut self, simd: S, samples: &[&[T]]) {
+        let width = self.pivot.len();
+        let step = TOGETHER * BLOCK;
+        let together = width / step * step;
+        let blocks = width / BLOCK * BLOCK;
+        for samples in samples.chunks(CHAIN) {
+            for start in (0..together).step_by(step) {
+                self.add_blocks::<S, T, TOGETHER>(simd, samples, start);
+            }
+            for start in (together..blocks).step_by(BLOCK) {
+                self.add_blocks::<S, T, 1>(simd, samples, start);
+            }
+        }
+        for column in blocks..width {
+            for sample in samples {
+                let deviation = sample[column].to_f64() - self.pivot[column].into();
+                self.first[column] += deviation;
+                self.second[column] += deviation * deviation;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn add_blocks<S: Simd, T: Element, const N: usize>(
+        &mut self,
+        simd: S,
+        samples: &[&[T]],
+        start: usize,
+    ) {
+        let mut sums = [Sums::new(<F::Block<S>>::splat(simd, F::zeroed())); N];
+        let places = start..start + N * BLOCK;
+        let pivots = &self.pivot[places.clone()];
+        for sample in samples {
+            let blocks = sample[places.clone()].as_chunks().0;
+            let pivots = pivots.chunks_exact(BLOCK);
+            for (sums, (block, pivots)) in sums.iter_mut().zip(blocks.iter().zip(pivots)) {
+                let pivots = <F::Block<S>>::load(simd, pivots);
+                sums.add(F::read(simd, block).minus(pivots));
+            }
+        }
+        for (block, sums) in sums.into_iter().enumerate() {
+            let places = start + block * BLOCK..start + (block + 1) * BLOCK;
+            hand_over::<S, F>(simd, &mut self.first[places.clone()], sums.first);
+            hand_over::<S, F>(simd, &mut self.second[places], sums.second);
+        }
+    }
+}
+
+#[inline(always)]
+fn hand_over<S: Simd, F: Real>(simd: S, sums: &mut [f64], values: F::Block<S>) {
+    for (sums, values) in sums.as_chunks_mut::<8>().0.iter_mut().zip(F::widen(values)) {
+        let total = f64x8::load_array(simd, *sums) + values;
+        *sums = total.to_array();
+    }
+}
+
+/// The sum of neighbours.
+#[inline(always)]
+fn total(values: &[f64]) -> f64 {
+    match values {
+        [value] => *value,
+        values => values.iter().sum(),
+    }
 }

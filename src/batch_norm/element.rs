@@ -5,9 +5,13 @@
 
 use std::fmt::Debug;
 
+use bytemuck::must_cast;
+use fearless_simd::prelude::*;
+use fearless_simd::{Simd, f32x16, u32x16};
 use half::{bf16, f16};
 
-use super::simd::{BLOCK, Vector};
+use super::block::Block;
+use super::simd::{BLOCK, narrow_f16, widen_f16};
 
 /// An element of X or of a parameter: `f16`, `bf16`, `f32` or `f64`.
 pub trait Element: Default + Send + Sync + Debug + kernel::Kernel {
@@ -19,34 +23,35 @@ pub trait Element: Default + Send + Sync + Debug + kernel::Kernel {
 
 pub(super) mod kernel {
     use bytemuck::Pod;
+    use fearless_simd::{Simd, f32x16};
 
-    use super::{BLOCK, Vector};
+    use super::BLOCK;
 
     /// What the kernels need beside the public conversions; private, so that it seals the dtypes.
     pub trait Kernel: Pod {
         /// Whether f32 arithmetic is too coarse for this dtype.
         const NEEDS_F64: bool;
-        /// Whether conversions need whole blocks to be fast.
-        const BY_BLOCKS: bool;
 
         fn to_f32(self) -> f32;
 
         fn from_f32(value: f32) -> Self;
 
-        fn widen(vector: impl Vector, block: &[Self; BLOCK]) -> [f32; BLOCK];
+        /// The lane that each element of a block is widened to: the order that is fastest.
+        const LANES: [usize; BLOCK] = in_order();
 
-        fn narrow(vector: impl Vector, block: &[f32; BLOCK]) -> [Self; BLOCK];
+        fn widen<S: Simd>(simd: S, block: &[Self; BLOCK]) -> [f32x16<S>; 2];
 
-        /// Like [`widen`](Self::widen), in any order that [`join`](Self::join) knows.
-        #[inline(always)]
-        fn split(vector: impl Vector, block: &[Self; BLOCK]) -> [f32; BLOCK] {
-            Self::widen(vector, block)
+        fn narrow<S: Simd>(simd: S, values: [f32x16<S>; 2]) -> [Self; BLOCK];
+    }
+
+    const fn in_order() -> [usize; BLOCK] {
+        let mut lanes = [0; BLOCK];
+        let mut lane = 0;
+        while lane < BLOCK {
+            lanes[lane] = lane;
+            lane += 1;
         }
-
-        #[inline(always)]
-        fn join(vector: impl Vector, block: &[f32; BLOCK]) -> [Self; BLOCK] {
-            Self::narrow(vector, block)
-        }
+        lanes
     }
 }
 
@@ -64,7 +69,6 @@ impl Element for f64 {
 
 impl kernel::Kernel for f64 {
     const NEEDS_F64: bool = true;
-    const BY_BLOCKS: bool = false;
 
     #[inline(always)]
     fn to_f32(self) -> f32 {
@@ -77,13 +81,21 @@ impl kernel::Kernel for f64 {
     }
 
     #[inline(always)]
-    fn widen(_: impl Vector, block: &[Self; BLOCK]) -> [f32; BLOCK] {
-        block.map(Self::to_f32)
+    fn widen<S: Simd>(simd: S, block: &[Self; BLOCK]) -> [f32x16<S>; 2] {
+        let mut values = [0.0; BLOCK];
+        for (value, element) in values.iter_mut().zip(block) {
+            *value = *element as f32;
+        }
+        Block::load(simd, &values)
     }
 
     #[inline(always)]
-    fn narrow(_: impl Vector, block: &[f32; BLOCK]) -> [Self; BLOCK] {
-        block.map(Self::from_f32)
+    fn narrow<S: Simd>(_: S, values: [f32x16<S>; 2]) -> [Self; BLOCK] {
+        let mut elements = [0.0; BLOCK];
+        for (element, value) in elements.iter_mut().zip(flat(values)) {
+            *element = Self::from(value);
+        }
+        elements
     }
 }
 
@@ -101,7 +113,6 @@ impl Element for f32 {
 
 impl kernel::Kernel for f32 {
     const NEEDS_F64: bool = false;
-    const BY_BLOCKS: bool = false;
 
     #[inline(always)]
     fn to_f32(self) -> f32 {
@@ -114,18 +125,18 @@ impl kernel::Kernel for f32 {
     }
 
     #[inline(always)]
-    fn widen(_: impl Vector, block: &[Self; BLOCK]) -> [f32; BLOCK] {
-        *block
+    fn widen<S: Simd>(simd: S, block: &[Self; BLOCK]) -> [f32x16<S>; 2] {
+        Block::load(simd, block)
     }
 
     #[inline(always)]
-    fn narrow(_: impl Vector, block: &[f32; BLOCK]) -> [Self; BLOCK] {
-        *block
+    fn narrow<S: Simd>(_: S, values: [f32x16<S>; 2]) -> [Self; BLOCK] {
+        flat(values)
     }
 }
 
 macro_rules! half_element {
-    ($type:ty, $widen:ident, $narrow:ident, $split:ident, $join:ident) => {
+    ($type:ty) => {
         impl Element for $type {
             #[inline(always)]
             fn to_f64(self) -> f64 {
@@ -137,46 +148,94 @@ macro_rules! half_element {
                 Self::from_f32(round_to_odd(value))
             }
         }
-
-        impl kernel::Kernel for $type {
-            const NEEDS_F64: bool = false;
-            const BY_BLOCKS: bool = true;
-
-            #[inline(always)]
-            fn to_f32(self) -> f32 {
-                self.to_f32()
-            }
-
-            #[inline(always)]
-            fn from_f32(value: f32) -> Self {
-                Self::from_f32(value)
-            }
-
-            #[inline(always)]
-            fn widen(vector: impl Vector, block: &[Self; BLOCK]) -> [f32; BLOCK] {
-                vector.$widen(block)
-            }
-
-            #[inline(always)]
-            fn narrow(vector: impl Vector, block: &[f32; BLOCK]) -> [Self; BLOCK] {
-                vector.$narrow(block)
-            }
-
-            #[inline(always)]
-            fn split(vector: impl Vector, block: &[Self; BLOCK]) -> [f32; BLOCK] {
-                vector.$split(block)
-            }
-
-            #[inline(always)]
-            fn join(vector: impl Vector, block: &[f32; BLOCK]) -> [Self; BLOCK] {
-                vector.$join(block)
-            }
-        }
     };
 }
 
-half_element!(f16, widen_f16, narrow_f16, widen_f16, narrow_f16);
-half_element!(bf16, widen_bf16, narrow_bf16, split_bf16, join_bf16);
+half_element!(f16);
+half_element!(bf16);
+
+impl kernel::Kernel for f16 {
+    const NEEDS_F64: bool = false;
+
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        self.to_f32()
+    }
+
+    #[inline(always)]
+    fn from_f32(value: f32) -> Self {
+        Self::from_f32(value)
+    }
+
+    #[inline(always)]
+    fn widen<S: Simd>(simd: S, block: &[Self; BLOCK]) -> [f32x16<S>; 2] {
+        Block::load(simd, &widen_f16(simd, block))
+    }
+
+    #[inline(always)]
+    fn narrow<S: Simd>(simd: S, values: [f32x16<S>; 2]) -> [Self; BLOCK] {
+        narrow_f16(simd, &flat(values))
+    }
+}
+
+/// The upper half of a word of 32 bits.
+const UPPER: u32 = 0xffff_0000;
+
+impl kernel::Kernel for bf16 {
+    const NEEDS_F64: bool = false;
+
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        self.to_f32()
+    }
+
+    #[inline(always)]
+    fn from_f32(value: f32) -> Self {
+        Self::from_f32(value)
+    }
+
+    const LANES: [usize; BLOCK] = halves_of_words();
+
+    #[inline(always)]
+    fn widen<S: Simd>(simd: S, block: &[Self; BLOCK]) -> [f32x16<S>; 2] {
+        let words = u32x16::load_array(simd, must_cast(*block));
+        [(words << 16).bitcast(), (words & UPPER).bitcast()]
+    }
+
+    #[inline(always)]
+    fn narrow<S: Simd>(_: S, [lower, upper]: [f32x16<S>; 2]) -> [Self; BLOCK] {
+        let lower = round_upper(lower.to_bits()) >> 16;
+        let upper = round_upper(upper.to_bits()) & UPPER;
+        must_cast((lower | upper).to_array())
+    }
+}
+
+/// The lower halves of words of 32 bits in the first lanes, the upper ones in the others.
+const fn halves_of_words() -> [usize; BLOCK] {
+    let mut lanes = [0; BLOCK];
+    let mut word = 0;
+    while word < BLOCK / 2 {
+        let lower = 2 * word + cfg!(target_endian = "big") as usize;
+        lanes[lower] = word;
+        lanes[lower ^ 1] = BLOCK / 2 + word;
+        word += 1;
+    }
+    lanes
+}
+
+/// Bits of f32 whose upper halves are the nearest bf16, ties to even.
+///
+/// A NaN stays one if its payload is in the upper half, as one's is that comes from 16 bits or from
+/// arithmetic.
+#[inline(always)]
+fn round_upper<S: Simd>(bits: u32x16<S>) -> u32x16<S> {
+    bits + ((bits >> 16) & 1) + 0x7fff
+}
+
+#[inline(always)]
+fn flat<S: Simd>([low, high]: [f32x16<S>; 2]) -> [f32; BLOCK] {
+    must_cast([low.to_array(), high.to_array()])
+}
 
 /// The f32 next to `value` whose last bit is odd, unless `value` is an f32 itself.
 ///

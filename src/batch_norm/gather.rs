@@ -1,28 +1,25 @@
-//! Moments of a contiguous value, by rows where channels are long and by columns where not.
+//! Moments of a contiguous value, tile by tile.
 //!
-//! The work is cut by shape alone into tasks of some ten thousand elements; their results are merged
+//! The work is cut by shape alone into tiles of some ten thousand elements; their results are merged
 //! in order.
-
-use std::marker::PhantomData;
 
 use rayon::prelude::*;
 
-use super::columns::Columns;
 use super::element::Element;
 use super::geometry::Geometry;
 use super::moments::Moments;
 use super::real::Real;
-use super::rows::Rows;
-use super::simd::vectorize;
+use super::simd::{BLOCK, vectorize};
+use super::tile::Tile;
 
 /// Elements that one thread takes at a time.
-pub(super) const TASK: usize = 1 << 16;
+const TASK: usize = 1 << 16;
 
-/// Rows shorter than this are read as columns.
-const LONG: usize = 512;
+/// Samples of a tile of columns at least, where there are as many: each tile ends in work per column.
+const MANY: usize = 1 << 10;
 
-/// Samples of a task at least, where there are as many.
-const MANY: usize = 64;
+/// Columns of such a tile at least, so that memory is read along.
+const BROAD: usize = 256;
 
 /// Columns below this are widened by laying samples side by side.
 const NARROW: usize = 256;
@@ -30,103 +27,77 @@ const NARROW: usize = 256;
 /// The moments of `values`, which hold at least one element.
 pub(super) fn moments<T: Element, F: Real>(values: &[T], geometry: Geometry) -> Moments {
     let Geometry { channels, inner } = geometry;
-    if inner >= LONG {
-        return by_rows::<T, F>(values, geometry);
-    }
     let width = channels * inner;
     let samples = values.len() / width;
-    let side_by_side = (NARROW / width).clamp(1, samples);
+    let side_by_side = if inner < BLOCK {
+        (NARROW / width).clamp(1, samples)
+    } else {
+        1
+    };
     let (even, rest) = values.split_at(samples / side_by_side * side_by_side * width);
-    let mut moments = by_columns::<T, F>(even, geometry, side_by_side);
+    let wide = Geometry {
+        channels: channels * side_by_side,
+        inner,
+    };
+    let mut moments = by_tiles::<T, F>(even, wide).folded(channels);
     if !rest.is_empty() {
-        let rest = by_columns::<T, F>(rest, geometry, 1);
-        moments.absorb(&rest);
+        moments.absorb(&by_tiles::<T, F>(rest, geometry));
     }
     moments
 }
 
-fn by_rows<T: Element, F: Real>(values: &[T], geometry: Geometry) -> Moments {
-    let Geometry { channels, inner } = geometry;
-    let segments = inner.div_ceil(TASK);
-    let units = values.len() / inner * segments;
-    let mut mean = vec![0.0; units];
-    let mut m2 = vec![0.0; units];
-    let per_task = (TASK / inner).max(1);
-    let tasks = mean
-        .par_chunks_mut(per_task)
-        .zip(m2.par_chunks_mut(per_task));
-    let tasks = tasks
-        .enumerate()
-        .with_min_len(least_tasks::<T>(values.len()));
-    tasks.for_each(|(task, (mean, m2))| {
-        vectorize(Rows::<T, F> {
-            values,
-            inner,
-            first: task * per_task,
-            mean,
-            m2,
-            arithmetic: PhantomData,
-        });
-    });
-    let mut moments = Moments::empty(channels);
-    let parts = mean
-        .chunks(channels * segments)
-        .zip(m2.chunks(channels * segments));
-    for (mean, m2) in parts {
-        for segment in 0..segments {
-            let column = |values: &[f64]| -> Vec<f64> {
-                values[segment..]
-                    .iter()
-                    .step_by(segments)
-                    .copied()
-                    .collect()
-            };
-            let length = (inner - segment * TASK).min(TASK);
-            moments.absorb(&Moments::from_parts(
-                length as u64,
-                column(mean),
-                column(m2),
-            ));
+/// How a value is cut: rows that are longer than a task into segments, shorter ones not at all.
+struct Cut {
+    samples: usize,
+    channels: usize,
+    segment: usize,
+}
+
+impl Cut {
+    fn new(Geometry { channels, inner }: Geometry, samples: usize) -> Self {
+        let (many, broad) = if inner < BLOCK {
+            (MANY, BROAD.div_ceil(inner))
+        } else {
+            (1, 1)
+        };
+        let samples = (TASK / (channels * inner)).max(many).min(samples);
+        Self {
+            samples,
+            channels: (TASK / (samples * inner)).max(broad).min(channels),
+            segment: inner.min(TASK),
         }
     }
-    moments
 }
 
-fn by_columns<T: Element, F: Real>(
-    values: &[T],
-    geometry: Geometry,
-    side_by_side: usize,
-) -> Moments {
+fn by_tiles<T: Element, F: Real>(values: &[T], geometry: Geometry) -> Moments {
     let Geometry { channels, inner } = geometry;
-    let width = channels * inner * side_by_side;
+    let width = channels * inner;
     let samples = values.len() / width;
-    let per_task = (TASK / width).max(MANY).min(samples);
-    let tile_channels = if side_by_side > 1 {
-        channels
-    } else {
-        (TASK / (per_task * inner)).clamp(1, channels)
-    };
-    let tiles = channels.div_ceil(tile_channels);
-    let groups = samples.div_ceil(per_task);
-    let tasks = (0..groups * tiles).into_par_iter();
-    let parts: Vec<Moments> = tasks
-        .with_min_len(least_tasks::<T>(values.len()))
-        .map(|task| {
-            let (group, tile) = (task / tiles, task % tiles);
-            let first = group * per_task;
-            let last = samples.min(first + per_task);
-            let first_channel = tile * tile_channels;
-            vectorize(Columns::<T, F> {
-                samples: &values[first * width..last * width],
-                width,
-                inner,
-                start: first_channel * inner,
-                channels: tile_channels.min(channels - first_channel),
-                side_by_side,
-                arithmetic: PhantomData,
-            })
-        })
-        .collect();
+    let cut = Cut::new(geometry, samples);
+    let tiles = channels.div_ceil(cut.channels);
+    let segments = inner.div_ceil(cut.segment);
+    let groups = samples.div_ceil(cut.samples);
+    let tasks = (0..groups * segments * tiles).into_par_iter();
+    let tasks = tasks.with_min_len(least_tasks::<T>(values.len()));
+    let parts = tasks.map(|task| {
+        let (part, tile) = (task / tiles, task % tiles);
+        let (group, segment) = (part / segments, part % segments);
+        let first_channel = tile * cut.channels;
+        let channels = cut.channels.min(channels - first_channel);
+        let start = first_channel * inner + segment * cut.segment;
+        let end = if segments == 1 {
+            start + channels * inner
+        } else {
+            start + cut.segment.min(inner - segment * cut.segment)
+        };
+        let group = values.chunks(width).skip(group * cut.samples);
+        let group: Vec<&[T]> = group
+            .take(cut.samples)
+            .map(|sample| &sample[start..end])
+            .collect();
+        vectorize(Tile::<T, F>::new(&group, channels))
+    });
+    let parts: Vec<Moments> = parts.collect();
     let mut merged = vec![Moments::empty(0); tiles];
     for (task, part) in parts.into_iter().enumerate() {
         let tile = &mut merged[task % tiles];
@@ -140,7 +111,7 @@ fn by_columns<T: Element, F: Real>(
 }
 
 /// Tasks that one thread takes at least: all of them where waking others would not pay.
-fn least_tasks<T>(length: usize) -> usize {
+pub(super) fn least_tasks<T>(length: usize) -> usize {
     if length * size_of::<T>() < 1 << 19 {
         usize::MAX
     } else {

@@ -2,18 +2,25 @@
 //!
 //! Kernels are written once against [`Lanes`] and compile to both forms.
 
+use ndarray::{ArrayViewD, ArrayViewMutD};
+
+use super::geometry::Geometry;
+use super::simd::BLOCK;
+
 /// Elements to read and the places to write them to.
-pub(super) trait Lanes<T: Copy>: Sized {
+pub(super) trait Lanes<T: Default + Copy>: Sized + Send {
     fn len(&self) -> usize;
     /// The first `middle` elements and the rest; `middle` is at most the length.
     fn split_at(self, middle: usize) -> (Self, Self);
-    fn map(self, f: impl Fn(T) -> T);
-    /// Maps each element with the parameters of its own position.
-    fn map_with<P: Copy>(self, parameters: [&[P]; 3], f: impl Fn(T, [P; 3]) -> T);
+    /// Parts of `length` elements each, in order; the last may be shorter.
+    fn chunks(self, length: usize) -> impl Iterator<Item = Self>;
+    /// Maps block by block, in order; the last is filled up if the elements end within it.
+    fn map_in_order(self, f: impl FnMut(&[T; BLOCK]) -> [T; BLOCK]);
+    /// Maps at least a block; the last may overlap the one before, and is read before that is
+    /// written.
+    fn map(self, f: impl Fn(&[T; BLOCK]) -> [T; BLOCK]);
     /// What to read.
     fn source(&self) -> &[T];
-    /// Where to write.
-    fn target(&mut self) -> &mut [T];
 }
 
 /// From one slice to another of the same length.
@@ -27,7 +34,32 @@ pub(super) struct Across<'a, T> {
 #[derive(Debug)]
 pub(super) struct Within<'a, T>(pub(super) &'a mut [T]);
 
-impl<T: Copy> Lanes<T> for Across<'_, T> {
+impl<'a, T> Across<'a, T> {
+    /// From the one to the other, if both have one shape and fill memory in one order.
+    pub(super) fn of(
+        x: &'a ArrayViewD<'_, T>,
+        y: &'a mut ArrayViewMutD<'_, T>,
+        spatial: bool,
+    ) -> Option<(Geometry, Self)> {
+        if x.shape() != y.shape() || x.strides() != y.strides() {
+            return None;
+        }
+        let geometry = Geometry::of(x, spatial)?;
+        let from = x.as_slice_memory_order()?;
+        let to = y.as_slice_memory_order_mut()?;
+        Some((geometry, Self { from, to }))
+    }
+}
+
+impl<'a, T> Within<'a, T> {
+    /// Within a value that fills memory.
+    pub(super) fn of(x: &'a mut ArrayViewMutD<'_, T>, spatial: bool) -> Option<(Geometry, Self)> {
+        let geometry = Geometry::of(&x.view(), spatial)?;
+        Some((geometry, Self(x.as_slice_memory_order_mut()?)))
+    }
+}
+
+impl<T: Default + Copy + Send + Sync> Lanes<T> for Across<'_, T> {
     #[inline(always)]
     fn len(&self) -> usize {
         self.from.len()
@@ -44,18 +76,33 @@ impl<T: Copy> Lanes<T> for Across<'_, T> {
         (Self { from, to }, rest)
     }
 
+    fn chunks(self, length: usize) -> impl Iterator<Item = Self> {
+        let parts = self.from.chunks(length).zip(self.to.chunks_mut(length));
+        parts.map(|(from, to)| Self { from, to })
+    }
+
     #[inline(always)]
-    fn map(self, f: impl Fn(T) -> T) {
-        for (to, &from) in self.to.iter_mut().zip(self.from) {
+    fn map_in_order(self, mut f: impl FnMut(&[T; BLOCK]) -> [T; BLOCK]) {
+        let (from, from_rest) = self.from.as_chunks();
+        let (to, to_rest) = self.to.as_chunks_mut();
+        for (to, from) in to.iter_mut().zip(from) {
             *to = f(from);
+        }
+        if !from_rest.is_empty() {
+            let mapped = f(&filled_up(from_rest));
+            to_rest.copy_from_slice(&mapped[..to_rest.len()]);
         }
     }
 
     #[inline(always)]
-    fn map_with<P: Copy>(self, [a, b, c]: [&[P]; 3], f: impl Fn(T, [P; 3]) -> T) {
-        let parameters = a.iter().zip(b).zip(c);
-        for ((to, &from), ((&a, &b), &c)) in self.to.iter_mut().zip(self.from).zip(parameters) {
-            *to = f(from, [a, b, c]);
+    fn map(self, f: impl Fn(&[T; BLOCK]) -> [T; BLOCK]) {
+        let last = self.from.last_chunk().map(&f);
+        let blocks = self.to.as_chunks_mut().0.iter_mut();
+        for (to, from) in blocks.zip(self.from.as_chunks().0) {
+            *to = f(from);
+        }
+        if let (Some(to), Some(last)) = (self.to.last_chunk_mut(), last) {
+            *to = last;
         }
     }
 
@@ -63,14 +110,9 @@ impl<T: Copy> Lanes<T> for Across<'_, T> {
     fn source(&self) -> &[T] {
         self.from
     }
-
-    #[inline(always)]
-    fn target(&mut self) -> &mut [T] {
-        self.to
-    }
 }
 
-impl<T: Copy> Lanes<T> for Within<'_, T> {
+impl<T: Default + Copy + Send + Sync> Lanes<T> for Within<'_, T> {
     #[inline(always)]
     fn len(&self) -> usize {
         self.0.len()
@@ -82,18 +124,30 @@ impl<T: Copy> Lanes<T> for Within<'_, T> {
         (Self(first), Self(rest))
     }
 
+    fn chunks(self, length: usize) -> impl Iterator<Item = Self> {
+        self.0.chunks_mut(length).map(Self)
+    }
+
     #[inline(always)]
-    fn map(self, f: impl Fn(T) -> T) {
-        for value in self.0 {
-            *value = f(*value);
+    fn map_in_order(self, mut f: impl FnMut(&[T; BLOCK]) -> [T; BLOCK]) {
+        let (blocks, rest) = self.0.as_chunks_mut();
+        for block in blocks {
+            *block = f(block);
+        }
+        if !rest.is_empty() {
+            let mapped = f(&filled_up(rest));
+            rest.copy_from_slice(&mapped[..rest.len()]);
         }
     }
 
     #[inline(always)]
-    fn map_with<P: Copy>(self, [a, b, c]: [&[P]; 3], f: impl Fn(T, [P; 3]) -> T) {
-        let parameters = a.iter().zip(b).zip(c);
-        for (value, ((&a, &b), &c)) in self.0.iter_mut().zip(parameters) {
-            *value = f(*value, [a, b, c]);
+    fn map(self, f: impl Fn(&[T; BLOCK]) -> [T; BLOCK]) {
+        let last = self.0.last_chunk().map(&f);
+        for block in self.0.as_chunks_mut().0 {
+            *block = f(block);
+        }
+        if let (Some(to), Some(last)) = (self.0.last_chunk_mut(), last) {
+            *to = last;
         }
     }
 
@@ -101,9 +155,12 @@ impl<T: Copy> Lanes<T> for Within<'_, T> {
     fn source(&self) -> &[T] {
         self.0
     }
+}
 
-    #[inline(always)]
-    fn target(&mut self) -> &mut [T] {
-        self.0
-    }
+/// The elements, which are at most a block, and defaults.
+#[inline(always)]
+fn filled_up<T: Default + Copy>(elements: &[T]) -> [T; BLOCK] {
+    let mut block = [T::default(); BLOCK];
+    block[..elements.len()].copy_from_slice(elements);
+    block
 }

@@ -10,10 +10,12 @@
 //! Knows nothing of files, graphs or engines.
 
 mod attributes;
+mod block;
 mod columns;
 mod element;
 mod error;
 mod factors;
+mod fused;
 mod gather;
 mod geometry;
 mod lanes;
@@ -21,14 +23,15 @@ mod moments;
 mod normalizer;
 mod parameters;
 mod real;
-mod rows;
 mod simd;
 mod sums;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+mod tile;
 mod training;
+mod walk;
 
 pub use attributes::{Attributes, BatchNorm, Mode, Output};
 pub use element::Element;

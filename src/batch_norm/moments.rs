@@ -121,6 +121,18 @@ impl Moments {
         all
     }
 
+    /// Merges channels that stand for the same ones again and again.
+    pub(super) fn folded(self, channels: usize) -> Self {
+        if self.channels() == channels {
+            return self;
+        }
+        let mut folded = Self::empty(channels);
+        for (mean, m2) in self.mean.chunks(channels).zip(self.m2.chunks(channels)) {
+            folded.absorb(&Self::from_parts(self.count, mean.to_vec(), m2.to_vec()));
+        }
+        folded
+    }
+
     /// [`merge`](Self::merge) for as many channels.
     pub(super) fn absorb(&mut self, other: &Self) {
         merge(

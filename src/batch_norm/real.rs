@@ -1,19 +1,20 @@
-//! The arithmetic that a kernel runs in, f32 or f64, and how it runs over elements of any dtype.
-//!
-//! Dtypes of 16 bits go through f32 in blocks, since only blocks convert at the speed of memory.
+//! The arithmetic that a kernel runs in, f32 or f64, and how blocks of any dtype enter and leave it.
 
-use std::ops::{Add, Mul, Sub};
+use std::ops::Sub;
 
 use bytemuck::Pod;
+use fearless_simd::prelude::*;
+use fearless_simd::{Simd, f32x16, f64x8};
 
+use super::block::Block;
 use super::element::Element;
-use super::lanes::Lanes;
-use super::simd::{BLOCK, Vector};
+use super::simd::BLOCK;
 
 /// f32 or f64.
-pub(super) trait Real:
-    Pod + Send + Sync + Into<f64> + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self>
-{
+pub(super) trait Real: Pod + Send + Sync + Into<f64> + Sub<Output = Self> {
+    /// Values in vectors.
+    type Block<S: Simd>: Block<S, Value = Self>;
+
     /// Squares below this may have lost digits.
     const SMALLEST_SQUARE: f64;
 
@@ -23,22 +24,27 @@ pub(super) trait Real:
 
     fn store<T: Element>(self) -> T;
 
-    /// Maps elements, one row of them.
-    fn map<T: Element>(vector: impl Vector, lanes: impl Lanes<T>, f: impl Fn(Self) -> Self);
+    /// `self · factor + addend`, rounded once.
+    fn times_plus(self, factor: Self, addend: Self) -> Self;
 
-    /// Maps each element with the parameters of its own position.
-    fn map_with<T: Element>(
-        vector: impl Vector,
-        lanes: impl Lanes<T>,
-        parameters: [&[Self]; 3],
-        f: impl Fn(Self, [Self; 3]) -> Self,
-    );
+    /// The values of a block, in the order that is fastest for the dtype.
+    fn read<S: Simd, T: Element>(simd: S, block: &[T; BLOCK]) -> Self::Block<S>;
 
-    /// The values of a block.
-    fn block<T: Element>(vector: impl Vector, block: &[T; BLOCK]) -> [Self; BLOCK];
+    /// The elements nearest to the values, from the order of [`read`](Self::read).
+    fn write<S: Simd, T: Element>(simd: S, values: Self::Block<S>) -> [T; BLOCK];
+
+    /// The lane that each element of a block is read to.
+    fn lanes<T: Element>() -> [usize; BLOCK] {
+        T::LANES
+    }
+
+    /// The same values in f64.
+    fn widen<S: Simd>(values: Self::Block<S>) -> [f64x8<S>; 4];
 }
 
 impl Real for f64 {
+    type Block<S: Simd> = [f64x8<S>; 4];
+
     const SMALLEST_SQUARE: f64 = 1e-290;
 
     #[inline(always)]
@@ -57,36 +63,44 @@ impl Real for f64 {
     }
 
     #[inline(always)]
-    fn map<T: Element>(_: impl Vector, lanes: impl Lanes<T>, f: impl Fn(Self) -> Self) {
-        lanes.map(|value| T::from_f64(f(value.to_f64())));
+    fn times_plus(self, factor: Self, addend: Self) -> Self {
+        self.mul_add(factor, addend)
     }
 
     #[inline(always)]
-    fn map_with<T: Element>(
-        _: impl Vector,
-        lanes: impl Lanes<T>,
-        parameters: [&[Self]; 3],
-        f: impl Fn(Self, [Self; 3]) -> Self,
-    ) {
-        lanes.map_with(parameters, |value, parameters| {
-            T::from_f64(f(value.to_f64(), parameters))
-        });
-    }
-
-    #[inline(always)]
-    fn block<T: Element>(_: impl Vector, block: &[T; BLOCK]) -> [Self; BLOCK] {
-        let mut wide = [0.0; BLOCK];
-        for (wide, value) in wide.iter_mut().zip(block) {
-            *wide = value.to_f64();
+    fn read<S: Simd, T: Element>(simd: S, block: &[T; BLOCK]) -> Self::Block<S> {
+        if !T::NEEDS_F64 {
+            return f32::widen(T::widen(simd, block));
         }
-        wide
+        let mut values = [0.0; BLOCK];
+        for (value, element) in values.iter_mut().zip(block) {
+            *value = element.to_f64();
+        }
+        Block::load(simd, &values)
+    }
+
+    #[inline(always)]
+    fn write<S: Simd, T: Element>(_: S, values: Self::Block<S>) -> [T; BLOCK] {
+        let mut flat = [0.0; BLOCK];
+        for (flat, values) in flat.as_chunks_mut().0.iter_mut().zip(values) {
+            *flat = values.to_array();
+        }
+        let mut elements = [T::zeroed(); BLOCK];
+        for (element, lane) in elements.iter_mut().zip(T::LANES) {
+            *element = T::from_f64(flat[lane]);
+        }
+        elements
+    }
+
+    #[inline(always)]
+    fn widen<S: Simd>(values: Self::Block<S>) -> [f64x8<S>; 4] {
+        values
     }
 }
 
-/// Rows below this lose much of their time to their ends, unless they go by blocks.
-const SHORT: usize = 256;
-
 impl Real for f32 {
+    type Block<S: Simd> = [f32x16<S>; 2];
+
     const SMALLEST_SQUARE: f64 = 1e-30;
 
     #[inline(always)]
@@ -105,74 +119,23 @@ impl Real for f32 {
     }
 
     #[inline(always)]
-    fn map<T: Element>(vector: impl Vector, lanes: impl Lanes<T>, f: impl Fn(Self) -> Self) {
-        if lanes.len() >= BLOCK && (T::BY_BLOCKS || lanes.len() < SHORT) {
-            map_blocks(
-                lanes,
-                #[inline(always)]
-                |_, block| {
-                    let mut wide = T::split(vector, block);
-                    for value in &mut wide {
-                        *value = f(*value);
-                    }
-                    T::join(vector, &wide)
-                },
-            );
-        } else {
-            lanes.map(|value| T::from_f32(f(value.to_f32())));
-        }
+    fn times_plus(self, factor: Self, addend: Self) -> Self {
+        self.mul_add(factor, addend)
     }
 
     #[inline(always)]
-    fn map_with<T: Element>(
-        vector: impl Vector,
-        lanes: impl Lanes<T>,
-        parameters: [&[Self]; 3],
-        f: impl Fn(Self, [Self; 3]) -> Self,
-    ) {
-        if lanes.len() >= BLOCK && T::BY_BLOCKS {
-            map_blocks(
-                lanes,
-                #[inline(always)]
-                |start, block| {
-                    let mut wide = T::widen(vector, block);
-                    let [a, b, c] = parameters.map(|values| &values[start..start + BLOCK]);
-                    for (value, ((&a, &b), &c)) in wide.iter_mut().zip(a.iter().zip(b).zip(c)) {
-                        *value = f(*value, [a, b, c]);
-                    }
-                    T::narrow(vector, &wide)
-                },
-            );
-        } else {
-            lanes.map_with(parameters, |value, parameters| {
-                T::from_f32(f(value.to_f32(), parameters))
-            });
-        }
+    fn read<S: Simd, T: Element>(simd: S, block: &[T; BLOCK]) -> Self::Block<S> {
+        T::widen(simd, block)
     }
 
     #[inline(always)]
-    fn block<T: Element>(vector: impl Vector, block: &[T; BLOCK]) -> [Self; BLOCK] {
-        T::widen(vector, block)
+    fn write<S: Simd, T: Element>(simd: S, values: Self::Block<S>) -> [T; BLOCK] {
+        T::narrow(simd, values)
     }
-}
 
-/// Maps blocks, which begin at the given places, of at least one block of elements.
-///
-/// The last block may overlap the one before; it is read before that is written.
-#[inline(always)]
-fn map_blocks<T: Element>(mut lanes: impl Lanes<T>, f: impl Fn(usize, &[T; BLOCK]) -> [T; BLOCK]) {
-    let end = lanes.len() - BLOCK;
-    let last = f(end, &block(lanes.source(), end));
-    for start in (0..=end).step_by(BLOCK) {
-        let mapped = f(start, &block(lanes.source(), start));
-        lanes.target()[start..start + BLOCK].copy_from_slice(&mapped);
+    #[inline(always)]
+    fn widen<S: Simd>([low, high]: Self::Block<S>) -> [f64x8<S>; 4] {
+        let ((a, b), (c, d)) = (low.widen(), high.widen());
+        [a, b, c, d]
     }
-    lanes.target()[end..].copy_from_slice(&last);
-}
-
-#[inline(always)]
-fn block<T: Element>(values: &[T], start: usize) -> [T; BLOCK] {
-    let mut block = [T::default(); BLOCK];
-    block.copy_from_slice(&values[start..start + BLOCK]);
-    block
 }

@@ -97,22 +97,60 @@ fn threads_do_not_change_a_bit() {
                 (inference, training, statistics)
             })
         };
-        let (one, many) = (run(1), run(3));
-        assert_same(&one.0, &many.0);
-        assert_same(&one.1, &many.1);
-        assert_eq!(one.2, many.2);
+        let one = run(1);
+        for many in [run(2), run(8)] {
+            assert_same(&one.0, &many.0);
+            assert_same(&one.1, &many.1);
+            assert_eq!(one.2, many.2);
+        }
     }
     for shape in [
         &[2, 3, 300, 301][..],
         &[700, 512],
         &[9, 500, 7, 7],
         &[70_001, 3],
+        &[3_000, 101],
+        &[9, 50_001],
+        &[64, 512, 4, 4],
     ] {
         check::<f32>(shape);
         check::<bf16>(shape);
     }
     check::<f16>(&[3, 40, 50, 51]);
     check::<f64>(&[3, 40, 50, 51]);
+}
+
+#[test]
+fn a_batch_without_variance_gives_b() {
+    fn check<T: Element>(shape: &[usize], value: f64) {
+        let x = ArrayD::from_elem(IxDyn(shape), T::from_f64(value));
+        let parameters = parameters::<T, T>(2, shape[1]);
+        let attributes = Attributes {
+            training_mode: Some(1),
+            ..Attributes::default()
+        };
+        let node = BatchNorm::new(15, &attributes, 3).unwrap();
+        let (y, statistics) = node.train(x.view(), &parameters).unwrap();
+        for (index, y) in y.indexed_iter() {
+            assert_eq!(y.to_f64(), parameters.b[index[1]], "{shape:?} {value}");
+        }
+        for (mean, var) in statistics.mean.iter().zip(&statistics.var) {
+            assert_eq!((*mean, *var), (T::from_f64(value).to_f64(), 0.0));
+        }
+    }
+    for shape in [
+        &[8, 40, 7, 7][..],
+        &[300, 5],
+        &[3, 40, 2, 2],
+        &[2, 3, 300, 300],
+    ] {
+        for value in [0.0, 0.1, -1e4] {
+            check::<f64>(shape, value);
+            check::<f32>(shape, value);
+            check::<f16>(shape, value);
+            check::<bf16>(shape, value);
+        }
+    }
 }
 
 #[derive(Debug, Clone)]

@@ -5,12 +5,15 @@
 //! Statistics are gathered over all axes but axis 1, in f64 for f64 data and otherwise as
 //! [`Moments`] says, with short sums in f32.
 
-use ndarray::{Array, ArrayView, ArrayViewMut, Dimension};
+use bytemuck::zeroed_vec;
+use ndarray::{Array, ArrayView, ArrayViewD, ArrayViewMut, Dimension};
 
 use super::attributes::{BatchNorm, Output};
 use super::element::Element;
 use super::error::BatchNormError;
+use super::fused;
 use super::geometry;
+use super::lanes::{Across, Within};
 use super::moments::Moments;
 use super::normalizer::Normalizer;
 use super::parameters::Parameters;
@@ -52,8 +55,15 @@ impl BatchNorm {
         x: ArrayView<'_, T, D>,
         parameters: &Parameters,
     ) -> Result<(Array<T, D>, Statistics), BatchNormError> {
-        let (normalizer, statistics) = self.prepare(&x, parameters)?;
-        Ok((normalizer.apply(x)?, statistics))
+        if x.is_standard_layout()
+            && let Ok(mut y) = Array::from_shape_vec(x.raw_dim(), zeroed_vec(x.len()))
+        {
+            let statistics = self.train_into(x, parameters, y.view_mut())?;
+            return Ok((y, statistics));
+        }
+        let mut y = x.to_owned();
+        let statistics = self.train_in_place(y.view_mut(), parameters)?;
+        Ok((y, statistics))
     }
 
     /// Like [`train`](Self::train), with Y written to `y`.
@@ -66,9 +76,16 @@ impl BatchNorm {
         parameters: &Parameters,
         y: ArrayViewMut<'_, T, D>,
     ) -> Result<Statistics, BatchNormError> {
-        let (normalizer, statistics) = self.prepare(&x, parameters)?;
-        normalizer.apply_into(x, y)?;
-        Ok(statistics)
+        self.check(x.shape(), parameters)?;
+        let (x, mut y) = (x.into_dyn(), y.into_dyn());
+        if let Some((geometry, lanes)) = Across::of(&x, &mut y, self.spatial)
+            && let Some(moments) = fused::train(self, parameters, geometry, lanes)
+        {
+            return Ok(self.statistics(&moments, parameters));
+        }
+        let moments = self.moments(&x)?;
+        self.of_batch(parameters, &moments).apply_into(x, y)?;
+        Ok(self.statistics(&moments, parameters))
     }
 
     /// Like [`train`](Self::train), with `x` replaced by Y.
@@ -80,34 +97,36 @@ impl BatchNorm {
         x: ArrayViewMut<'_, T, D>,
         parameters: &Parameters,
     ) -> Result<Statistics, BatchNormError> {
-        let (normalizer, statistics) = self.prepare(&x.view(), parameters)?;
-        normalizer.apply_in_place(x)?;
-        Ok(statistics)
+        self.check(x.shape(), parameters)?;
+        let mut x = x.into_dyn();
+        if let Some((geometry, lanes)) = Within::of(&mut x, self.spatial)
+            && let Some(moments) = fused::train(self, parameters, geometry, lanes)
+        {
+            return Ok(self.statistics(&moments, parameters));
+        }
+        let moments = self.moments(&x.view())?;
+        self.of_batch(parameters, &moments).apply_in_place(x)?;
+        Ok(self.statistics(&moments, parameters))
     }
 
-    fn prepare<T: Element, D: Dimension>(
-        &self,
-        x: &ArrayView<'_, T, D>,
-        parameters: &Parameters,
-    ) -> Result<(Normalizer, Statistics), BatchNormError> {
-        parameters.check(geometry::channels(x.shape(), self.spatial)?)?;
-        if x.is_empty() {
-            return Err(BatchNormError::EmptyBatch(x.shape().to_vec()));
+    fn check(&self, shape: &[usize], parameters: &Parameters) -> Result<(), BatchNormError> {
+        parameters.check(geometry::channels(shape, self.spatial)?)?;
+        if shape.contains(&0) {
+            return Err(BatchNormError::EmptyBatch(shape.to_vec()));
         }
-        let x = x.view().into_dyn();
-        let moments = if T::NEEDS_F64 {
-            Moments::in_arithmetic::<T, f64>(&x, self.spatial)?
+        Ok(())
+    }
+
+    fn moments<T: Element>(&self, x: &ArrayViewD<'_, T>) -> Result<Moments, BatchNormError> {
+        if T::NEEDS_F64 {
+            Moments::in_arithmetic::<T, f64>(x, self.spatial)
         } else {
-            Moments::in_arithmetic::<T, f32>(&x, self.spatial)?
-        };
-        let statistics = self.statistics(&moments, parameters);
-        let batch = Parameters {
-            scale: parameters.scale.clone(),
-            b: parameters.b.clone(),
-            mean: statistics.mean.clone(),
-            var: statistics.var.clone(),
-        };
-        Ok((self.normalizer(&batch), statistics))
+            Moments::in_arithmetic::<T, f32>(x, self.spatial)
+        }
+    }
+
+    fn of_batch(&self, parameters: &Parameters, moments: &Moments) -> Normalizer {
+        self.normalizer(&parameters.of_batch(0..parameters.channels(), moments))
     }
 
     fn statistics(&self, moments: &Moments, parameters: &Parameters) -> Statistics {

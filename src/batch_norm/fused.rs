@@ -1,0 +1,86 @@
+//! Training mode tile by tile: moments, factors and normalised values while a tile is in the cache.
+//!
+//! A tile is some channels in all samples, so nothing has to wait for other tiles and memory is read
+//! once. Tiles are cut by shape alone; channels too large for the cache are left to two passes.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::attributes::BatchNorm;
+use super::element::Element;
+use super::gather::least_tasks;
+use super::geometry::Geometry;
+use super::lanes::Lanes;
+use super::moments::Moments;
+use super::parameters::Parameters;
+use super::simd::vectorize;
+use super::tile::Tile;
+
+/// Bytes of a tile, where channels allow it.
+const TILE: usize = 1 << 18;
+
+/// Bytes that a tile may have: half a cache that every core has to itself.
+const LARGEST: usize = 1 << 19;
+
+/// Bytes of a sample in a tile at least: less would be read against the grain.
+const LEAST: usize = 1 << 10;
+
+/// The channels of a tile of a value of this many elements, if tiles fit the cache.
+pub(super) fn tile_channels<T>(geometry: Geometry, length: usize) -> Option<usize> {
+    let Geometry { channels, inner } = geometry;
+    let bytes = length / channels * size_of::<T>();
+    let least = LEAST.div_ceil(inner * size_of::<T>());
+    let tile = (TILE / bytes).max(least).min(channels);
+    (tile * bytes <= LARGEST).then_some(tile)
+}
+
+/// Normalises a contiguous value by its own statistics.
+pub(super) fn train<T: Element, L: Lanes<T>>(
+    node: &BatchNorm,
+    parameters: &Parameters,
+    geometry: Geometry,
+    lanes: L,
+) -> Option<Moments> {
+    let Geometry { channels, inner } = geometry;
+    let length = lanes.len();
+    let per_tile = tile_channels::<T>(geometry, length)?;
+    let mut tiles: Vec<Vec<L>> = Vec::new();
+    tiles.resize_with(channels.div_ceil(per_tile), Vec::new);
+    for sample in lanes.chunks(channels * inner) {
+        for (tile, part) in tiles.iter_mut().zip(sample.chunks(per_tile * inner)) {
+            tile.push(part);
+        }
+    }
+    let tasks = tiles.into_par_iter().enumerate();
+    let tasks = tasks.with_min_len(least_tasks::<T>(length));
+    let parts = tasks.map(|(tile, samples)| {
+        let first = tile * per_tile;
+        let channels = first..channels.min(first + per_tile);
+        train_tile(node, parameters, channels, samples)
+    });
+    Some(Moments::side_by_side(parts.collect()))
+}
+
+/// Normalises what lies of each sample in the tile of these channels.
+fn train_tile<T: Element, L: Lanes<T>>(
+    node: &BatchNorm,
+    parameters: &Parameters,
+    channels: Range<usize>,
+    samples: Vec<L>,
+) -> Moments {
+    let inner = samples[0].len() / channels.len();
+    let geometry = Geometry {
+        channels: channels.len(),
+        inner,
+    };
+    let sources: Vec<&[T]> = samples.iter().map(Lanes::source).collect();
+    let moments = if T::NEEDS_F64 {
+        vectorize(Tile::<T, f64>::new(&sources, channels.len()))
+    } else {
+        vectorize(Tile::<T, f32>::new(&sources, channels.len()))
+    };
+    let batch = parameters.of_batch(channels, &moments);
+    node.normalizer(&batch).walk(geometry, samples);
+    moments
+}
