@@ -209,6 +209,14 @@ pub trait Engine: fmt::Debug + Send + Sync {
         precision: Precision,
     ) -> Result<Box<dyn Session>, EngineError>;
 
+    /// Reads a model once for both precisions: [`Precision::Declared`] first, then [`Precision::Double`].
+    fn load_both(&self, model: ModelBytes<'_>) -> Result<[Box<dyn Session>; 2], EngineError> {
+        Ok([
+            self.load(model, Precision::Declared)?,
+            self.load(model, Precision::Double)?,
+        ])
+    }
+
     /// Reads a model in float64 with each weight that `rewritten` no longer holds moved at random, by up
     /// to one rounding of its stored type.
     ///
@@ -243,12 +251,15 @@ impl Engine for BuiltIn {
         model: ModelBytes<'_>,
         precision: Precision,
     ) -> Result<Box<dyn Session>, EngineError> {
-        let program = decode::decode(model, precision, self.budget, None)?;
-        Ok(Box::new(interpret::Interpreter::new(
-            program,
-            precision,
-            self.budget,
-        )))
+        self.compiled(&decode::Encoded::read(model)?, precision, None)
+    }
+
+    fn load_both(&self, model: ModelBytes<'_>) -> Result<[Box<dyn Session>; 2], EngineError> {
+        let model = decode::Encoded::read(model)?;
+        Ok([
+            self.compiled(&model, Precision::Declared, None)?,
+            self.compiled(&model, Precision::Double, None)?,
+        ])
     }
 
     fn load_perturbed(
@@ -258,9 +269,21 @@ impl Engine for BuiltIn {
         seed: u64,
     ) -> Result<Box<dyn Session>, EngineError> {
         let precision = Precision::Double;
-        let kept = decode::decode(rewritten, precision, self.budget, None)?.fingerprints();
+        let rewritten = decode::Encoded::read(rewritten)?;
+        let kept = decode::compile(&rewritten, precision, self.budget, None)?.fingerprints();
         let moves = decode::Perturbation::new(seed, kept);
-        let program = decode::decode(model, precision, self.budget, Some(moves))?;
+        self.compiled(&decode::Encoded::read(model)?, precision, Some(moves))
+    }
+}
+
+impl BuiltIn {
+    fn compiled(
+        &self,
+        model: &decode::Encoded<'_>,
+        precision: Precision,
+        moves: Option<decode::Perturbation>,
+    ) -> Result<Box<dyn Session>, EngineError> {
+        let program = decode::compile(model, precision, self.budget, moves)?;
         Ok(Box::new(interpret::Interpreter::new(
             program,
             precision,

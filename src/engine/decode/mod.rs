@@ -13,6 +13,7 @@ mod ports;
 mod tensors;
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use prost::Message;
@@ -39,17 +40,30 @@ pub(super) struct Program {
     pub(super) widened: bool,
 }
 
-/// Decodes a model, its weights moved if a perturbation is given.
-pub(super) fn decode(
-    model: ModelBytes<'_>,
+/// A model as it is encoded, to be compiled any number of times.
+pub(super) struct Encoded<'a> {
+    proto: ModelProto,
+    directory: Option<&'a Path>,
+}
+
+impl<'a> Encoded<'a> {
+    pub(super) fn read(model: ModelBytes<'a>) -> Result<Encoded<'a>, EngineError> {
+        let proto = ModelProto::decode(model.bytes).map_err(|error| EngineError::Decode {
+            reason: error.to_string(),
+        })?;
+        let directory = model.directory;
+        Ok(Encoded { proto, directory })
+    }
+}
+
+/// Compiles a model, its weights moved if a perturbation is given.
+pub(super) fn compile(
+    model: &Encoded<'_>,
     precision: Precision,
     budget: Budget,
     perturbation: Option<Perturbation>,
 ) -> Result<Program, EngineError> {
-    let directory = model.directory;
-    let model = ModelProto::decode(model.bytes).map_err(|error| EngineError::Decode {
-        reason: error.to_string(),
-    })?;
+    let (directory, model) = (model.directory, &model.proto);
     let graph = model.graph.as_ref().ok_or_else(|| EngineError::Decode {
         reason: "it holds no graph".to_owned(),
     })?;

@@ -166,10 +166,37 @@ macro_rules! arithmetic {
     ($($name:ident = $method:ident;)*) => {
         $(pub(super) fn $name(call: &mut Call<'_>) -> Outcome {
             let b = legacy_broadcast(call)?;
-            let a = call.input(0)?;
-            for_number!(a, T => Ok(vec![zip::<T, T, T>(call, a, &b, |x, y| x.$method(*y))?]))
+            let a = call.take(0)?;
+            for_number!(a, T => Ok(vec![onto::<T>(call, a, &b, |x, y| x.$method(y))?]))
         })*
     };
+}
+
+/// `f` of two broadcast tensors, in place of the first where it has the result's shape and no other holder.
+fn onto<T: Arithmetic>(
+    call: &Call<'_>,
+    a: Tensor,
+    b: &Tensor,
+    f: impl Fn(T, T) -> T,
+) -> Result<Tensor, Fault> {
+    if a.shape() != b.shape() {
+        return zip::<T, T, T>(call, &a, b, |x, y| f(*x, *y));
+    }
+    let shape = a.shape().to_vec();
+    let right = view::<T>(b)?;
+    match (a.exclusive::<T>(), right.as_slice()) {
+        (Ok(mut elements), Some(right)) => {
+            for (x, &y) in elements.iter_mut().zip(right) {
+                *x = f(*x, y);
+            }
+            Ok(Tensor::new(shape, elements)?)
+        }
+        (Ok(elements), None) => {
+            let a = Tensor::new(shape, elements)?;
+            zip::<T, T, T>(call, &a, b, |x, y| f(*x, *y))
+        }
+        (Err(shared), _) => zip::<T, T, T>(call, &shared, b, |x, y| f(*x, *y)),
+    }
 }
 
 arithmetic! {
