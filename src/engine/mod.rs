@@ -5,6 +5,9 @@
 //! BatchNormalization runs on the project's own kernel, the truth (`Precision::Double`) on own float64 kernels,
 //! float32 convolutions and matrix products and the operators without an own kernel on tract, one node at a time.
 //! float16 and bfloat16 are computed in float32.
+//!
+//! The number of threads changes no bit of a result. The processor may: products are summed with or without
+//! fused multiplication and addition, so last bits of the figures that are reported differ between processors.
 
 #[cfg(test)]
 mod agreement;

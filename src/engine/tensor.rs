@@ -226,19 +226,10 @@ impl Tensor {
 
     /// The elements, owned and copied only if shared; `Err` gives the tensor back.
     pub fn into_elements<T: Element>(self) -> Result<Vec<T>, Tensor> {
-        let Tensor {
-            shape,
-            element,
-            data,
-        } = self;
-        match T::unwrap(data) {
-            Ok(elements) => Ok(Arc::unwrap_or_clone(elements)),
-            Err(data) => Err(Tensor {
-                shape,
-                element,
-                data,
-            }),
-        }
+        self.exclusive().or_else(|shared: Tensor| {
+            let copied = shared.elements::<T>().map(<[T]>::to_vec);
+            copied.ok_or(shared)
+        })
     }
 
     /// The elements, owned, if nobody else holds them; `Err` gives the tensor back.

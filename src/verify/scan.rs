@@ -129,8 +129,7 @@ pub(super) fn columns(truth: &[f64], values: &[f64], width: usize) -> Vec<Found>
         for ((scale, most), (&truth, &value)) in lanes.zip(truth.iter().zip(values)) {
             let difference = (truth - value).abs();
             *scale = larger(*scale, magnitude(truth));
-            // Counts NaN too, which is not smaller than anything.
-            n_larger += u64::from(!(difference <= *most));
+            n_larger += u64::from(difference > *most) | u64::from(difference.is_nan());
         }
         if n_larger == 0 {
             continue;

@@ -5,6 +5,7 @@
 //! value_info, node names and doc strings do not matter here, so nothing in them can be wrong.
 
 mod attributes;
+mod encoded;
 mod external;
 mod frame;
 mod order;
@@ -13,11 +14,11 @@ mod ports;
 mod tensors;
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use prost::Message;
 
+pub(super) use encoded::Encoded;
 use frame::Frame;
 pub(super) use perturb::Perturbation;
 use ports::port;
@@ -25,10 +26,9 @@ use ports::port;
 use super::error::EngineError;
 use super::graph::{Attribute, Callee, Graph, Input, Node, Port, Signature, Slot};
 use super::tensor::Tensor;
-use super::{Budget, ModelBytes, Precision};
+use super::{Budget, Precision};
 use crate::onnx::proto::{
-    FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
-    ValueInfoProto,
+    FunctionProto, GraphProto, NodeProto, OperatorSetIdProto, TensorProto, ValueInfoProto,
 };
 
 /// A model in the engine's form.
@@ -40,22 +40,6 @@ pub(super) struct Program {
     pub(super) widened: bool,
 }
 
-/// A model as it is encoded, to be compiled any number of times.
-pub(super) struct Encoded<'a> {
-    proto: ModelProto,
-    directory: Option<&'a Path>,
-}
-
-impl<'a> Encoded<'a> {
-    pub(super) fn read(model: ModelBytes<'a>) -> Result<Encoded<'a>, EngineError> {
-        let proto = ModelProto::decode(model.bytes).map_err(|error| EngineError::Decode {
-            reason: error.to_string(),
-        })?;
-        let directory = model.directory;
-        Ok(Encoded { proto, directory })
-    }
-}
-
 /// Compiles a model, its weights moved if a perturbation is given.
 pub(super) fn compile(
     model: &Encoded<'_>,
@@ -63,17 +47,21 @@ pub(super) fn compile(
     budget: Budget,
     perturbation: Option<Perturbation>,
 ) -> Result<Program, EngineError> {
-    let (directory, model) = (model.directory, &model.proto);
-    let graph = model.graph.as_ref().ok_or_else(|| EngineError::Decode {
+    let Encoded {
+        proto,
+        initializers,
+        directory,
+    } = model;
+    let graph = proto.graph.as_ref().ok_or_else(|| EngineError::Decode {
         reason: "it holds no graph".to_owned(),
     })?;
     let mut compiler = Compiler {
-        functions: model
+        functions: proto
             .functions
             .iter()
             .map(|f| (function_key(f), f))
             .collect(),
-        tensors: tensors::Reader::new(directory, precision, budget),
+        tensors: tensors::Reader::new(*directory, precision, budget),
         budget,
         n_nodes: 0,
         frames: Vec::new(),
@@ -81,10 +69,10 @@ pub(super) fn compile(
         perturbation,
     };
     let scope = Scope {
-        opsets: &model.opset_import,
+        opsets: &proto.opset_import,
         arguments: None,
     };
-    let main = compiler.graph(graph, scope)?;
+    let main = compiler.graph(graph, initializers, scope)?;
     let signature = Signature {
         inputs: main
             .inputs
@@ -104,9 +92,7 @@ pub(super) fn compile(
 
 /// One encoded tensor by itself, as it is stored.
 pub(super) fn decode_tensor(bytes: &[u8]) -> Result<(String, Tensor), EngineError> {
-    let proto = TensorProto::decode(bytes).map_err(|error| EngineError::Decode {
-        reason: error.to_string(),
-    })?;
+    let proto = TensorProto::decode(bytes).map_err(|error| encoded::failed(&error))?;
     let mut reader = tensors::Reader::new(None, Precision::Declared, Budget::default());
     Ok((proto.name().to_owned(), reader.stored(&proto)?))
 }
@@ -152,9 +138,19 @@ struct Compiler<'a> {
 }
 
 impl<'a> Compiler<'a> {
-    fn graph(&mut self, graph: &'a GraphProto, scope: Scope<'_>) -> Result<Graph, EngineError> {
+    /// `encoded` are initializers of the graph that it does not hold itself.
+    fn graph(
+        &mut self,
+        graph: &'a GraphProto,
+        encoded: &[&[u8]],
+        scope: Scope<'_>,
+    ) -> Result<Graph, EngineError> {
         self.frames.push(Frame::default());
         self.spare(&graph.node);
+        for tensor in encoded {
+            let tensor = TensorProto::decode(*tensor).map_err(|error| encoded::failed(&error))?;
+            self.initializer(&tensor)?;
+        }
         self.initializers(graph)?;
         let inputs = graph.input.iter().map(|input| self.input(input)).collect();
         self.body(&graph.node, &graph.value_info, scope, inputs, |compiler| {
@@ -261,14 +257,19 @@ impl<'a> Compiler<'a> {
 
     fn initializers(&mut self, graph: &'a GraphProto) -> Result<(), EngineError> {
         for tensor in &graph.initializer {
-            let value = self.tensors.dense(tensor)?;
-            self.define_constant(tensor.name(), value);
+            self.initializer(tensor)?;
         }
         for sparse in &graph.sparse_initializer {
             let value = self.tensors.sparse(sparse)?;
             let name = sparse.values.as_ref().map_or("", |values| values.name());
             self.define_constant(name, value);
         }
+        Ok(())
+    }
+
+    fn initializer(&mut self, tensor: &TensorProto) -> Result<(), EngineError> {
+        let value = self.tensors.dense(tensor)?;
+        self.define_constant(tensor.name(), value);
         Ok(())
     }
 

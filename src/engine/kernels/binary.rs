@@ -179,23 +179,19 @@ fn onto<T: Arithmetic>(
     b: &Tensor,
     f: impl Fn(T, T) -> T,
 ) -> Result<Tensor, Fault> {
-    if a.shape() != b.shape() {
-        return zip::<T, T, T>(call, &a, b, |x, y| f(*x, *y));
-    }
-    let shape = a.shape().to_vec();
-    let right = view::<T>(b)?;
-    match (a.exclusive::<T>(), right.as_slice()) {
-        (Ok(mut elements), Some(right)) => {
-            for (x, &y) in elements.iter_mut().zip(right) {
-                *x = f(*x, y);
+    let apply = |x: &T, y: &T| f(*x, *y);
+    let is_alike = a.shape() == b.shape();
+    let Some(right) = b.elements::<T>().filter(|_| is_alike) else {
+        return zip(call, &a, b, apply);
+    };
+    match a.exclusive::<T>() {
+        Ok(mut elements) => {
+            for (x, y) in elements.iter_mut().zip(right) {
+                *x = apply(x, y);
             }
-            Ok(Tensor::new(shape, elements)?)
+            Ok(Tensor::new(b.shape().to_vec(), elements)?)
         }
-        (Ok(elements), None) => {
-            let a = Tensor::new(shape, elements)?;
-            zip::<T, T, T>(call, &a, b, |x, y| f(*x, *y))
-        }
-        (Err(shared), _) => zip::<T, T, T>(call, &shared, b, |x, y| f(*x, *y)),
+        Err(shared) => zip(call, &shared, b, apply),
     }
 }
 
