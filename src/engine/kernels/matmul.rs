@@ -270,3 +270,30 @@ pub(super) fn gemm(call: &mut Call<'_>) -> Outcome {
         Ok(vec![sum])
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_single_row_is_multiplied_as_any_other_and_keeps_nan() {
+        let (k, n) = (19, 21);
+        // Small integers, so that every order of summation gives the same number.
+        let numbers =
+            |count: usize| -> Vec<f64> { (0..count).map(|i| (i * 7 % 11) as f64).collect() };
+        let (mut a, b) = (numbers(k), numbers(k * n));
+        for special in [4.0, f64::NAN, f64::INFINITY] {
+            a[3] = special;
+            let entry = |column: usize| -> f64 { (0..k).map(|i| a[i] * b[i * n + column]).sum() };
+            let expected: Vec<f64> = (0..n).map(entry).collect();
+            let columns: Vec<f64> = (0..k * n).map(|at| b[at % k * n + at / k]).collect();
+            let (mut by_rows, mut by_columns) = (vec![1.0; n], vec![1.0; n]);
+            row_by_matrix(&a, &b, &mut by_rows);
+            row_by_columns(&a, &columns, &mut by_columns);
+            for found in [by_rows, by_columns] {
+                let same = |(x, y): (&f64, &f64)| x == y || (x.is_nan() && y.is_nan());
+                assert!(found.iter().zip(&expected).all(same), "{found:?}");
+            }
+        }
+    }
+}
