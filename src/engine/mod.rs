@@ -6,6 +6,9 @@
 //! float32 convolutions and matrix products and the operators without an own kernel on tract, one node at a time.
 //! float16 and bfloat16 are computed in float32.
 //! An [`EngineChoice`] puts ONNX Runtime in tract's and most own kernels' place, or gives it whole models.
+//!
+//! The number of threads changes no bit of a result. The processor may: products are summed with or without
+//! fused multiplication and addition, so last bits of the figures that are reported differ between processors.
 
 #[cfg(test)]
 mod agreement;
@@ -214,6 +217,14 @@ pub trait Engine: fmt::Debug + Send + Sync {
         precision: Precision,
     ) -> Result<Box<dyn Session>, EngineError>;
 
+    /// Reads a model once for both precisions: [`Precision::Declared`] first, then [`Precision::Double`].
+    fn load_both(&self, model: ModelBytes<'_>) -> Result<[Box<dyn Session>; 2], EngineError> {
+        Ok([
+            self.load(model, Precision::Declared)?,
+            self.load(model, Precision::Double)?,
+        ])
+    }
+
     /// Reads a model in float64 with each weight that `rewritten` no longer holds moved at random, by up
     /// to one rounding of its stored type.
     ///
@@ -248,13 +259,15 @@ impl Engine for BuiltIn {
         model: ModelBytes<'_>,
         precision: Precision,
     ) -> Result<Box<dyn Session>, EngineError> {
-        let program = decode::decode(model, precision, self.budget, None)?;
-        Ok(Box::new(interpret::Interpreter::new(
-            program,
-            precision,
-            self.budget,
-            delegate::built_in(),
-        )))
+        self.compiled(&decode::Encoded::read(model)?, precision, None)
+    }
+
+    fn load_both(&self, model: ModelBytes<'_>) -> Result<[Box<dyn Session>; 2], EngineError> {
+        let model = decode::Encoded::read(model)?;
+        Ok([
+            self.compiled(&model, Precision::Declared, None)?,
+            self.compiled(&model, Precision::Double, None)?,
+        ])
     }
 
     fn load_perturbed(
@@ -264,9 +277,21 @@ impl Engine for BuiltIn {
         seed: u64,
     ) -> Result<Box<dyn Session>, EngineError> {
         let precision = Precision::Double;
-        let kept = decode::decode(rewritten, precision, self.budget, None)?.fingerprints();
+        let rewritten = decode::Encoded::read(rewritten)?;
+        let kept = decode::compile(&rewritten, precision, self.budget, None)?.fingerprints();
         let moves = decode::Perturbation::new(seed, kept);
-        let program = decode::decode(model, precision, self.budget, Some(moves))?;
+        self.compiled(&decode::Encoded::read(model)?, precision, Some(moves))
+    }
+}
+
+impl BuiltIn {
+    fn compiled(
+        &self,
+        model: &decode::Encoded<'_>,
+        precision: Precision,
+        moves: Option<decode::Perturbation>,
+    ) -> Result<Box<dyn Session>, EngineError> {
+        let program = decode::compile(model, precision, self.budget, moves)?;
         Ok(Box::new(interpret::Interpreter::new(
             program,
             precision,

@@ -3,6 +3,7 @@
 //! Cloning shares the elements.
 //! The engine computes float16 and bfloat16 tensors in a wider type; `element` keeps saying what the model declares.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use half::{bf16, f16};
@@ -225,18 +226,28 @@ impl Tensor {
 
     /// The elements, owned and copied only if shared; `Err` gives the tensor back.
     pub fn into_elements<T: Element>(self) -> Result<Vec<T>, Tensor> {
+        self.exclusive().or_else(|shared: Tensor| {
+            let copied = shared.elements::<T>().map(<[T]>::to_vec);
+            copied.ok_or(shared)
+        })
+    }
+
+    /// The elements, owned, if nobody else holds them; `Err` gives the tensor back.
+    pub(crate) fn exclusive<T: Element>(self) -> Result<Vec<T>, Tensor> {
         let Tensor {
             shape,
             element,
             data,
         } = self;
-        match T::unwrap(data) {
-            Ok(elements) => Ok(Arc::unwrap_or_clone(elements)),
-            Err(data) => Err(Tensor {
-                shape,
-                element,
-                data,
-            }),
+        let given_back = |data: Data| Tensor {
+            shape,
+            element,
+            data,
+        };
+        match T::unwrap(data).map(Arc::try_unwrap) {
+            Ok(Ok(elements)) => Ok(elements),
+            Ok(Err(shared)) => Err(given_back(T::wrap(shared))),
+            Err(data) => Err(given_back(data)),
         }
     }
 
@@ -272,6 +283,14 @@ impl Tensor {
     /// Bytes of the elements as held.
     pub fn byte_len(&self) -> usize {
         self.len().saturating_mul(self.data.element().size())
+    }
+
+    /// Like [`Tensor::to_f64`], without a copy where the elements are held in float64.
+    pub fn as_f64(&self) -> Option<Cow<'_, [f64]>> {
+        match &self.data {
+            Data::F64(elements) => Some(Cow::Borrowed(elements)),
+            _ => self.to_f64().map(Cow::Owned),
+        }
     }
 
     /// Numeric and boolean elements as f64; `None` for strings.

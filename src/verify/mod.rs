@@ -27,6 +27,7 @@ mod local;
 mod options;
 mod outputs;
 mod run;
+mod scan;
 mod session;
 mod slices;
 mod supply;

@@ -106,7 +106,7 @@ impl Output {
             self.fault = unequal(original, rewritten, runs.sample);
             return;
         }
-        let (Some(before), Some(after)) = (original.to_f64(), rewritten.to_f64()) else {
+        let (Some(before), Some(after)) = (original.as_f64(), rewritten.as_f64()) else {
             return;
         };
         self.difference
@@ -117,7 +117,7 @@ impl Output {
         }
         let truth = runs
             .truth
-            .and_then(|(truth, rewrite)| truth.to_f64().zip(rewrite.to_f64()));
+            .and_then(|(truth, rewrite)| truth.as_f64().zip(rewrite.as_f64()));
         let reference = truth.as_ref().map_or(&before, |(truth, _)| truth);
         for &number in reference.iter().filter(|number| number.is_finite()) {
             self.n_finite += 1;
@@ -136,7 +136,7 @@ impl Output {
 
     /// Adds what perturbed weights do to this output.
     pub(super) fn add_noise(&mut self, truth: &Tensor, perturbed: &Tensor, sample: usize) {
-        if let (Some(truth), Some(values)) = (truth.to_f64(), perturbed.to_f64()) {
+        if let (Some(truth), Some(values)) = (truth.as_f64(), perturbed.as_f64()) {
             self.noise.add(&truth, &values, self.element, sample);
         }
     }

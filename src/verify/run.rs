@@ -8,9 +8,7 @@ use super::border::{Border, Filling};
 use super::local::{Comparer, Sender};
 use super::slices::Table;
 use super::verdict::Side;
-use crate::engine::{
-    Engine, EngineError, ModelBytes, NoObserver, Observer, Precision, Session, Tensor,
-};
+use crate::engine::{Engine, EngineError, ModelBytes, NoObserver, Observer, Session, Tensor};
 
 /// Named tensors.
 pub(super) type Named = Vec<(String, Tensor)>;
@@ -29,7 +27,7 @@ fn on(side: Side) -> impl FnOnce(EngineError) -> Failed {
     move |error| Failed { side, error }
 }
 
-/// A model pair, loaded in one precision.
+/// A model pair in one precision.
 #[derive(Debug)]
 pub(super) struct Pair {
     pub(super) original: Box<dyn Session>,
@@ -53,19 +51,22 @@ pub(super) struct Comparing<'a> {
 const WAITING: usize = 2;
 
 impl Pair {
+    /// Both models in their own types, and both in float64.
     pub(super) fn load(
         engine: &dyn Engine,
         [original, rewritten]: [ModelBytes<'_>; 2],
-        precision: Precision,
-    ) -> Result<Pair, Failed> {
+    ) -> Result<[Pair; 2], Failed> {
         let (first, second) = both(
-            || engine.load(original, precision),
-            || engine.load(rewritten, precision),
+            || engine.load_both(original),
+            || engine.load_both(rewritten),
         );
-        Ok(Pair {
-            original: first.map_err(on(Side::Original))?,
-            rewritten: second.map_err(on(Side::Rewritten))?,
-        })
+        let [plain, truth] = first.map_err(on(Side::Original))?;
+        let [other, other_truth] = second.map_err(on(Side::Rewritten))?;
+        let pair = |original, rewritten| Pair {
+            original,
+            rewritten,
+        };
+        Ok([pair(plain, other), pair(truth, other_truth)])
     }
 
     /// What a reader should know of how either model is run.
@@ -174,11 +175,19 @@ fn both<A: Send, B: Send>(
     second: impl FnOnce() -> B + Send,
 ) -> (A, B) {
     thread::scope(|scope| {
-        let second = scope.spawn(second);
-        let first = first();
+        let second = scope.spawn(|| alone(second));
+        let first = alone(first);
         match second.join() {
             Ok(second) => (first, second),
             Err(panic) => std::panic::resume_unwind(panic),
         }
     })
+}
+
+/// Work that stays on one thread: kernels that hand parts to others would wait for those of the other run.
+fn alone<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    match rayon::ThreadPoolBuilder::new().num_threads(1).build() {
+        Ok(pool) => pool.install(work),
+        Err(_) => work(),
+    }
 }

@@ -15,7 +15,7 @@ use super::slices::Table;
 use super::supply::Supply;
 use super::unknown;
 use super::verdict::{Counterexample, Extent, Unknown, Verdict, Verification};
-use crate::engine::{Engine, EngineError, ModelBytes, Precision, Session, Signature, Tensor};
+use crate::engine::{Engine, EngineError, ModelBytes, Session, Signature, Tensor};
 
 /// Models perturbed to measure what rounding the weights does.
 const PERTURBATIONS: u64 = 2;
@@ -28,8 +28,7 @@ pub(super) fn compare(
     verification: &mut Verification,
 ) -> Result<Verdict, Unknown> {
     let started = Instant::now();
-    let plain = Pair::load(engine, models, Precision::Declared).map_err(unknown)?;
-    let truth = Pair::load(engine, models, Precision::Double).map_err(unknown)?;
+    let [plain, truth] = Pair::load(engine, models).map_err(unknown)?;
     verification.timings.load = started.elapsed();
     let signature = plain.original.signature().clone();
     let matching = match interface::matching(&signature, plain.rewritten.signature()) {

@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::figures::{difference, unravel};
+use super::figures::unravel;
+use super::scan::{self, Found};
 use super::verdict::{Furthest, ValueReport};
 use crate::engine::{ElementType, Tensor};
 
@@ -118,36 +119,34 @@ impl Entry {
             ));
             return;
         }
-        let (Some(truth), Some(values)) = (original.to_f64(), other.to_f64()) else {
+        let (Some(truth), Some(values)) = (original.as_f64(), other.as_f64()) else {
             return;
         };
         self.shape = original.shape().to_vec();
         self.element = Some(original.element());
         if !is_noise {
-            for &number in truth.iter().filter(|number| number.is_finite()) {
-                self.n_finite += 1;
-                self.sum_squares += number * number;
-                (self.low, self.high) = (self.low.min(number), self.high.max(number));
-            }
+            let survey = scan::survey(&truth);
+            self.n_finite += survey.n_finite;
+            self.sum_squares += survey.sum_squares;
+            self.low = self.low.min(survey.low);
+            self.high = self.high.max(survey.high);
             self.count += truth.len();
         }
-        if is_noise {
-            let distances = truth.iter().zip(&values).map(|(&a, &b)| difference(a, b));
-            self.noise = distances.fold(self.noise, f64::max);
-        }
-        for (set, axis) in axes(self.shape.len()).into_iter().enumerate() {
-            if self.slices.len() <= set {
-                self.slices.push(Vec::new());
-            }
-            add_slices(
-                &mut self.slices[set],
-                &self.shape,
-                axis,
-                &truth,
-                &values,
+        let axes = axes(self.shape.len());
+        self.slices.resize(axes.len(), Vec::new());
+        for (slices, axis) in self.slices.iter_mut().zip(axes) {
+            let tensors = Compared {
+                shape: &self.shape,
+                truth: &truth,
+                values: &values,
                 sample,
                 is_noise,
-            );
+            };
+            tensors.add_along(axis, slices);
+            if is_noise {
+                let noises = slices.iter().map(|slice| slice.noise);
+                self.noise = noises.fold(self.noise, f64::max);
+            }
         }
     }
 
@@ -259,46 +258,55 @@ fn axes(rank: usize) -> Vec<usize> {
     }
 }
 
-fn add_slices(
-    slices: &mut Vec<Slice>,
-    shape: &[usize],
-    axis: usize,
-    truth: &[f64],
-    values: &[f64],
+/// Two tensors of one shape.
+struct Compared<'a> {
+    shape: &'a [usize],
+    truth: &'a [f64],
+    values: &'a [f64],
     sample: usize,
     is_noise: bool,
-) {
-    let extent = shape.get(axis).copied().unwrap_or(1);
-    let inner: usize = shape.iter().skip(axis + 1).product();
-    if slices.len() < extent {
-        slices.resize(extent, Slice::default());
+}
+
+impl Compared<'_> {
+    fn add_along(&self, axis: usize, slices: &mut Vec<Slice>) {
+        let extent = self.shape.get(axis).copied().unwrap_or(1);
+        let inner: usize = self.shape.iter().skip(axis + 1).product();
+        if slices.len() < extent {
+            slices.resize(extent, Slice::default());
+        }
+        if inner == 1 {
+            let found = scan::columns(self.truth, self.values, extent);
+            let count = self.truth.len() / extent.max(1);
+            for (slice, found) in slices.iter_mut().zip(found) {
+                self.add(slice, found, count);
+            }
+            return;
+        }
+        let blocks = self.truth.chunks(inner.max(1));
+        let blocks = blocks.zip(self.values.chunks(inner.max(1)));
+        for (block, (truth, values)) in blocks.enumerate() {
+            let slice = &mut slices[block % extent];
+            let mut found = scan::run(truth, values, slice.difference);
+            found.position += block * inner;
+            self.add(slice, found, truth.len());
+        }
     }
-    for (block, (truth_row, value_row)) in truth
-        .chunks(inner.max(1))
-        .zip(values.chunks(inner.max(1)))
-        .enumerate()
-    {
-        let slice = &mut slices[block % extent];
-        for (offset, (&original, &rewritten)) in truth_row.iter().zip(value_row).enumerate() {
-            let distance = difference(original, rewritten);
-            if is_noise {
-                slice.noise = slice.noise.max(distance);
-                continue;
-            }
-            slice.count += 1;
-            if original.is_finite() {
-                slice.scale = slice.scale.max(original.abs());
-            }
-            if distance > slice.difference {
-                slice.difference = distance;
-                let position = block * inner + offset;
-                slice.worst = Some(Difference {
-                    position,
-                    original,
-                    rewritten,
-                    sample,
-                });
-            }
+
+    fn add(&self, slice: &mut Slice, found: Found, count: usize) {
+        if self.is_noise {
+            slice.noise = slice.noise.max(found.difference);
+            return;
+        }
+        slice.count += count;
+        slice.scale = slice.scale.max(found.scale);
+        if found.difference > slice.difference {
+            slice.difference = found.difference;
+            slice.worst = Some(Difference {
+                position: found.position,
+                original: self.truth[found.position],
+                rewritten: self.values[found.position],
+                sample: self.sample,
+            });
         }
     }
 }

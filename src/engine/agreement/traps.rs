@@ -494,13 +494,8 @@ fn float32_products_run_on_tract_and_agree_with_the_own_kernel() {
             .output("y")
     });
     let bytes = model.to_bytes();
-    let program = decode::decode(
-        ModelBytes::new(&bytes),
-        Precision::Declared,
-        Budget::default(),
-        None,
-    )
-    .unwrap();
+    let encoded = decode::Encoded::read(ModelBytes::new(&bytes)).unwrap();
+    let program = decode::compile(&encoded, Precision::Declared, Budget::default(), None).unwrap();
     let node = &program.main.nodes[0];
     let x = Tensor::new(vec![2, 24, 30, 30], numbers(43200, 9))
         .unwrap()

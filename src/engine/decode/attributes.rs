@@ -58,7 +58,7 @@ impl<'a> Compiler<'a> {
             }
             AttributeType::Graph => {
                 let graph = proto.g.as_ref().ok_or_else(|| invalid("holds no graph"))?;
-                Attribute::Graph(Arc::new(self.graph(graph, scope)?))
+                Attribute::Graph(Arc::new(self.graph(graph, &[], scope)?))
             }
             AttributeType::TypeProto => Attribute::Type,
             AttributeType::Undefined

@@ -5,6 +5,7 @@
 //! value_info, node names and doc strings do not matter here, so nothing in them can be wrong.
 
 mod attributes;
+mod encoded;
 mod external;
 mod frame;
 mod order;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 use prost::Message;
 
+pub(super) use encoded::Encoded;
 use frame::Frame;
 pub(super) use perturb::Perturbation;
 use ports::port;
@@ -24,10 +26,9 @@ use ports::port;
 use super::error::EngineError;
 use super::graph::{Attribute, Callee, Graph, Input, Node, Port, Signature, Slot};
 use super::tensor::Tensor;
-use super::{Budget, ModelBytes, Precision};
+use super::{Budget, Precision};
 use crate::onnx::proto::{
-    FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
-    ValueInfoProto,
+    FunctionProto, GraphProto, NodeProto, OperatorSetIdProto, TensorProto, ValueInfoProto,
 };
 
 /// A model in the engine's form.
@@ -39,27 +40,28 @@ pub(super) struct Program {
     pub(super) widened: bool,
 }
 
-/// Decodes a model, its weights moved if a perturbation is given.
-pub(super) fn decode(
-    model: ModelBytes<'_>,
+/// Compiles a model, its weights moved if a perturbation is given.
+pub(super) fn compile(
+    model: &Encoded<'_>,
     precision: Precision,
     budget: Budget,
     perturbation: Option<Perturbation>,
 ) -> Result<Program, EngineError> {
-    let directory = model.directory;
-    let model = ModelProto::decode(model.bytes).map_err(|error| EngineError::Decode {
-        reason: error.to_string(),
-    })?;
-    let graph = model.graph.as_ref().ok_or_else(|| EngineError::Decode {
+    let Encoded {
+        proto,
+        initializers,
+        directory,
+    } = model;
+    let graph = proto.graph.as_ref().ok_or_else(|| EngineError::Decode {
         reason: "it holds no graph".to_owned(),
     })?;
     let mut compiler = Compiler {
-        functions: model
+        functions: proto
             .functions
             .iter()
             .map(|f| (function_key(f), f))
             .collect(),
-        tensors: tensors::Reader::new(directory, precision, budget),
+        tensors: tensors::Reader::new(*directory, precision, budget),
         budget,
         n_nodes: 0,
         frames: Vec::new(),
@@ -67,10 +69,10 @@ pub(super) fn decode(
         perturbation,
     };
     let scope = Scope {
-        opsets: &model.opset_import,
+        opsets: &proto.opset_import,
         arguments: None,
     };
-    let main = compiler.graph(graph, scope)?;
+    let main = compiler.graph(graph, initializers, scope)?;
     let signature = Signature {
         inputs: main
             .inputs
@@ -90,9 +92,7 @@ pub(super) fn decode(
 
 /// One encoded tensor by itself, as it is stored.
 pub(super) fn decode_tensor(bytes: &[u8]) -> Result<(String, Tensor), EngineError> {
-    let proto = TensorProto::decode(bytes).map_err(|error| EngineError::Decode {
-        reason: error.to_string(),
-    })?;
+    let proto = TensorProto::decode(bytes).map_err(|error| encoded::failed(&error))?;
     let mut reader = tensors::Reader::new(None, Precision::Declared, Budget::default());
     Ok((proto.name().to_owned(), reader.stored(&proto)?))
 }
@@ -138,9 +138,19 @@ struct Compiler<'a> {
 }
 
 impl<'a> Compiler<'a> {
-    fn graph(&mut self, graph: &'a GraphProto, scope: Scope<'_>) -> Result<Graph, EngineError> {
+    /// `encoded` are initializers of the graph that it does not hold itself.
+    fn graph(
+        &mut self,
+        graph: &'a GraphProto,
+        encoded: &[&[u8]],
+        scope: Scope<'_>,
+    ) -> Result<Graph, EngineError> {
         self.frames.push(Frame::default());
         self.spare(&graph.node);
+        for tensor in encoded {
+            let tensor = TensorProto::decode(*tensor).map_err(|error| encoded::failed(&error))?;
+            self.initializer(&tensor)?;
+        }
         self.initializers(graph)?;
         let inputs = graph.input.iter().map(|input| self.input(input)).collect();
         self.body(&graph.node, &graph.value_info, scope, inputs, |compiler| {
@@ -247,14 +257,19 @@ impl<'a> Compiler<'a> {
 
     fn initializers(&mut self, graph: &'a GraphProto) -> Result<(), EngineError> {
         for tensor in &graph.initializer {
-            let value = self.tensors.dense(tensor)?;
-            self.define_constant(tensor.name(), value);
+            self.initializer(tensor)?;
         }
         for sparse in &graph.sparse_initializer {
             let value = self.tensors.sparse(sparse)?;
             let name = sparse.values.as_ref().map_or("", |values| values.name());
             self.define_constant(name, value);
         }
+        Ok(())
+    }
+
+    fn initializer(&mut self, tensor: &TensorProto) -> Result<(), EngineError> {
+        let value = self.tensors.dense(tensor)?;
+        self.define_constant(tensor.name(), value);
         Ok(())
     }
 

@@ -166,10 +166,33 @@ macro_rules! arithmetic {
     ($($name:ident = $method:ident;)*) => {
         $(pub(super) fn $name(call: &mut Call<'_>) -> Outcome {
             let b = legacy_broadcast(call)?;
-            let a = call.input(0)?;
-            for_number!(a, T => Ok(vec![zip::<T, T, T>(call, a, &b, |x, y| x.$method(*y))?]))
+            let a = call.take(0)?;
+            for_number!(a, T => Ok(vec![onto::<T>(call, a, &b, |x, y| x.$method(y))?]))
         })*
     };
+}
+
+/// `f` of two broadcast tensors, in place of the first where it has the result's shape and no other holder.
+fn onto<T: Arithmetic>(
+    call: &Call<'_>,
+    a: Tensor,
+    b: &Tensor,
+    f: impl Fn(T, T) -> T,
+) -> Result<Tensor, Fault> {
+    let apply = |x: &T, y: &T| f(*x, *y);
+    let is_alike = a.shape() == b.shape();
+    let Some(right) = b.elements::<T>().filter(|_| is_alike) else {
+        return zip(call, &a, b, apply);
+    };
+    match a.exclusive::<T>() {
+        Ok(mut elements) => {
+            for (x, y) in elements.iter_mut().zip(right) {
+                *x = apply(x, y);
+            }
+            Ok(Tensor::new(b.shape().to_vec(), elements)?)
+        }
+        Err(shared) => zip(call, &shared, b, apply),
+    }
 }
 
 arithmetic! {

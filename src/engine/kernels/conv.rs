@@ -17,6 +17,9 @@ use crate::engine::tensor::Tensor;
 /// Elements of the unrolled matrix at a time.
 const TILE: usize = 1 << 17;
 
+/// Output positions that a tile has at least: a product of fewer columns is dominated by reading the weight.
+const FEWEST: usize = 64;
+
 /// What Conv and ConvTranspose have in common.
 pub(super) struct Parts<'a> {
     pub(super) x: &'a Tensor,
@@ -166,7 +169,8 @@ fn tiles<T: Real>(w: &[T], x: &[T], out: &mut [T], window: &Window, [m, c]: [usi
     let places: usize = window.output.iter().product();
     let width = window.output.last().copied().unwrap_or(1);
     let rows = places / width;
-    let step = (TILE / (c * taps * width).max(1)).clamp(1, rows.max(1));
+    let step = (TILE / (c * taps * width).max(1)).max(FEWEST / width);
+    let step = step.clamp(1, rows.max(1));
     let mut columns: Vec<T> = Vec::new();
     let mut row = 0;
     while row < rows {
@@ -283,6 +287,12 @@ fn shifted<T: Real>(w: &[T], x: &[T], out: &mut [T], window: &Window, [m, c]: [u
                     0..places / width,
                     |row, range, source, stride| {
                         let out = &mut out[row * width + range.start..row * width + range.end];
+                        if stride == 1 {
+                            for (place, value) in out.iter_mut().zip(&x[source..]) {
+                                *place += weight * *value;
+                            }
+                            return;
+                        }
                         for (place, value) in out.iter_mut().zip(x[source..].iter().step_by(stride))
                         {
                             *place += weight * *value;

@@ -16,8 +16,53 @@ pub(super) fn product<T: Real>(a: &[T], b: &[T], out: &mut [T], [m, k, n]: [usiz
         ArrayView2::from_shape((k, n), b),
         ArrayViewMut2::from_shape((m, n), out),
     );
-    if let (Ok(a), Ok(b), Ok(mut out)) = shapes {
-        general_mat_mul(T::one(), &a, &b, T::zero(), &mut out);
+    if let (Ok(a), Ok(b), Ok(out)) = shapes {
+        multiply(a, b, out);
+    }
+}
+
+/// `out = a · b`; a single row is summed in order, since blocks of it would cost more than they save.
+fn multiply<T: Real>(a: ArrayView2<'_, T>, b: ArrayView2<'_, T>, mut out: ArrayViewMut2<'_, T>) {
+    if let ([1, _], Some(a), Some(out)) = (a.shape(), a.as_slice(), out.as_slice_mut()) {
+        if let Some(rows) = b.as_slice() {
+            return row_by_matrix(a, rows, out);
+        }
+        if let Some(columns) = b.t().as_slice() {
+            return row_by_columns(a, columns, out);
+        }
+    }
+    general_mat_mul(T::one(), &a, &b, T::zero(), &mut out);
+}
+
+/// A row by a row-major matrix.
+fn row_by_matrix<T: Real>(a: &[T], b: &[T], out: &mut [T]) {
+    out.fill(<T as num_traits::Zero>::zero());
+    for (&factor, row) in a.iter().zip(b.chunks(out.len().max(1))) {
+        for (sum, &x) in out.iter_mut().zip(row) {
+            *sum += factor * x;
+        }
+    }
+}
+
+/// A row by a column-major matrix, each sum in eight interleaved parts.
+fn row_by_columns<T: Real>(a: &[T], b: &[T], out: &mut [T]) {
+    let zero = <T as num_traits::Zero>::zero();
+    if a.is_empty() {
+        return out.fill(zero);
+    }
+    let (steps, rest) = a.as_chunks::<8>();
+    for (sum, column) in out.iter_mut().zip(b.chunks(a.len())) {
+        let mut lanes = [zero; 8];
+        let (column_steps, column_rest) = column.as_chunks::<8>();
+        for (step, column_step) in steps.iter().zip(column_steps) {
+            for lane in 0..8 {
+                lanes[lane] += step[lane] * column_step[lane];
+            }
+        }
+        for (lane, (&x, &y)) in lanes.iter_mut().zip(rest.iter().zip(column_rest)) {
+            *lane += x * y;
+        }
+        *sum = super::reduce::total(&lanes);
     }
 }
 
@@ -172,22 +217,42 @@ pub(super) fn matmul(call: &mut Call<'_>) -> Outcome {
     Ok(vec![matrix_product(call, call.input(0)?, call.input(1)?)?])
 }
 
-/// `α·A'·B' + β·C`, C broadcast to the product's shape.
-pub(super) fn gemm(call: &mut Call<'_>) -> Outcome {
-    let (alpha, beta) = (call.float("alpha", 1.0)?, call.float("beta", 1.0)?);
-    let operand = |index: usize, name: &str| -> Result<Tensor, Fault> {
-        let tensor = call.input(index)?;
+/// `A'·B'`; what is transposed is read across where it lies.
+fn gemm_product(call: &Call<'_>) -> Result<Tensor, Fault> {
+    let (a, b) = (call.input(0)?, call.input(1)?);
+    for (index, tensor) in [a, b].into_iter().enumerate() {
         if tensor.rank() != 2 {
             return Err(Fault::invalid(format!("input {index} is no matrix")));
         }
-        if call.flag(name)? {
-            permuted(tensor, &[1, 0])
-        } else {
-            Ok(tensor.clone())
-        }
-    };
-    let (a, b) = (operand(0, "transA")?, operand(1, "transB")?);
-    let product = matrix_product(call, &a, &b)?;
+    }
+    let (turns_a, turns_b) = (call.flag("transA")?, call.flag("transB")?);
+    if !a.data().element().is_float() {
+        let turned = |tensor: &Tensor, turns: bool| match turns {
+            true => permuted(tensor, &[1, 0]),
+            false => Ok(tensor.clone()),
+        };
+        return matrix_product(call, &turned(a, turns_a)?, &turned(b, turns_b)?);
+    }
+    let shape = output_shape(call)?;
+    for_real!(a, T => {
+        let mut out = vec![<T as Default>::default(); shape.iter().product()];
+        let turned = |index: usize, turns: bool| -> Result<ArrayView2<'_, T>, Fault> {
+            let (elements, shape) = (call.elements::<T>(index)?, call.input(index)?.shape());
+            let view = ArrayView2::from_shape((shape[0], shape[1]), elements);
+            let view = view.map_err(|error| Fault::invalid(error.to_string()))?;
+            Ok(if turns { view.reversed_axes() } else { view })
+        };
+        let view = ArrayViewMut2::from_shape((shape[0], shape[1]), &mut out);
+        let view = view.map_err(|error| Fault::invalid(error.to_string()))?;
+        multiply(turned(0, turns_a)?, turned(1, turns_b)?, view);
+        Ok(Tensor::new(shape, out)?)
+    })
+}
+
+/// `α·A'·B' + β·C`, C broadcast to the product's shape.
+pub(super) fn gemm(call: &mut Call<'_>) -> Outcome {
+    let (alpha, beta) = (call.float("alpha", 1.0)?, call.float("beta", 1.0)?);
+    let product = gemm_product(call)?;
     let shape = product.shape().to_vec();
     for_number!(product, T => {
         let scale = |factor: f64| T::from_f64(factor);
@@ -204,4 +269,31 @@ pub(super) fn gemm(call: &mut Call<'_>) -> Outcome {
         }
         Ok(vec![sum])
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_single_row_is_multiplied_as_any_other_and_keeps_nan() {
+        let (k, n) = (19, 21);
+        // Small integers, so that every order of summation gives the same number.
+        let numbers =
+            |count: usize| -> Vec<f64> { (0..count).map(|i| (i * 7 % 11) as f64).collect() };
+        let (mut a, b) = (numbers(k), numbers(k * n));
+        for special in [4.0, f64::NAN, f64::INFINITY] {
+            a[3] = special;
+            let entry = |column: usize| -> f64 { (0..k).map(|i| a[i] * b[i * n + column]).sum() };
+            let expected: Vec<f64> = (0..n).map(entry).collect();
+            let columns: Vec<f64> = (0..k * n).map(|at| b[at % k * n + at / k]).collect();
+            let (mut by_rows, mut by_columns) = (vec![1.0; n], vec![1.0; n]);
+            row_by_matrix(&a, &b, &mut by_rows);
+            row_by_columns(&a, &columns, &mut by_columns);
+            for found in [by_rows, by_columns] {
+                let same = |(x, y): (&f64, &f64)| x == y || (x.is_nan() && y.is_nan());
+                assert!(found.iter().zip(&expected).all(same), "{found:?}");
+            }
+        }
+    }
 }

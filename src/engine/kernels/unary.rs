@@ -9,12 +9,15 @@ use crate::engine::tensor::{Element, Tensor};
 /// Applies `f` to every element, in place where nobody else holds the tensor.
 pub(super) fn map<T: Element>(tensor: Tensor, f: impl Fn(T) -> T) -> Outcome {
     let shape = tensor.shape().to_vec();
-    let mut elements = tensor
-        .into_elements::<T>()
-        .map_err(|tensor| Fault::unsupported(format!("element type {}", tensor.element())))?;
-    for element in &mut elements {
-        *element = f(element.clone());
-    }
+    let elements = match tensor.exclusive::<T>() {
+        Ok(mut elements) => {
+            for element in &mut elements {
+                *element = f(element.clone());
+            }
+            elements
+        }
+        Err(shared) => return Ok(vec![map_to(&shared, |x: &T| f(x.clone()))?]),
+    };
     Ok(vec![Tensor::new(shape, elements)?])
 }
 

@@ -70,7 +70,7 @@ impl Engine for OnnxRuntime {
             return self.built_in.load(model, precision);
         }
         let budget = self.built_in.budget;
-        let program = decode::decode(model, precision, budget, None)?;
+        let program = decode::compile(&decode::Encoded::read(model)?, precision, budget, None)?;
         let nodes = Box::new(Nodes::new(self.runtime, self.batch_norm));
         let is_random = node::has_random(&program.main);
         let interpreter = Interpreter::new(program, precision, budget, nodes);

@@ -2,7 +2,8 @@
 
 use std::ffi::OsString;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::thread::{self, ScopedJoinHandle};
 
 use serde::{Deserialize, Serialize};
 
@@ -66,28 +67,54 @@ pub(super) fn receive_header(input: &mut impl Read) -> Result<Header, String> {
     ciborium::from_reader(limited).map_err(|error| error.to_string())
 }
 
-pub(super) fn receive_models(input: &mut impl Read, header: &Header) -> Result<Models, String> {
-    let mut receive = |sent: &Sent| match sent {
-        Sent::File(path) => {
-            let path = PathBuf::from(path);
-            let bytes = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-            Ok((bytes, path.parent().map(ToOwned::to_owned)))
-        }
-        Sent::Bytes { length, directory } => {
-            let mut bytes = Vec::new();
-            input
-                .by_ref()
-                .take(*length)
-                .read_to_end(&mut bytes)
-                .map_err(|e| e.to_string())?;
-            if bytes.len() as u64 != *length {
-                return Err("the model's bytes end early".to_owned());
+/// The bytes of a model, or the thread that reads them.
+enum Pending<'scope> {
+    Reading(ScopedJoinHandle<'scope, Result<Vec<u8>, String>>),
+    Arrived(Result<Vec<u8>, String>),
+}
+
+impl Pending<'_> {
+    fn bytes(self) -> Result<Vec<u8>, String> {
+        match self {
+            Pending::Reading(thread) => {
+                let crashed = |_| Err("the reader of a model crashed".to_owned());
+                thread.join().unwrap_or_else(crashed)
             }
-            Ok((bytes, directory.as_ref().map(PathBuf::from)))
+            Pending::Arrived(bytes) => bytes,
         }
-    };
-    let [first, second] = &header.models;
-    Ok([receive(first)?, receive(second)?])
+    }
+}
+
+/// A file is read while the model behind it arrives.
+pub(super) fn receive_models(input: &mut impl Read, header: &Header) -> Result<Models, String> {
+    thread::scope(|scope| {
+        let [first, second] = header.models.each_ref().map(|sent| match sent {
+            Sent::File(path) => Pending::Reading(scope.spawn(move || read_file(path.as_ref()))),
+            Sent::Bytes { length, .. } => Pending::Arrived(receive(input, *length)),
+        });
+        let [one, other] = header.models.each_ref().map(|sent| match sent {
+            Sent::File(path) => Path::new(path).parent().map(Path::to_owned),
+            Sent::Bytes { directory, .. } => directory.as_ref().map(PathBuf::from),
+        });
+        Ok([(first.bytes()?, one), (second.bytes()?, other)])
+    })
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn receive(input: &mut impl Read, length: u64) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let expected = usize::try_from(length).map_err(|error| error.to_string())?;
+    let reserved = bytes.try_reserve_exact(expected);
+    reserved.map_err(|error| error.to_string())?;
+    let read = input.take(length).read_to_end(&mut bytes);
+    read.map_err(|error| error.to_string())?;
+    match bytes.len() == expected {
+        true => Ok(bytes),
+        false => Err("the model's bytes end early".to_owned()),
+    }
 }
 
 /// Two models: their bytes, and where their external data lies.
