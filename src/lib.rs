@@ -20,6 +20,7 @@
 //! | [`fold`] | the stages up to here, and again without what does not fit its type |
 //! | [`batch_norm`] | the kernel, inference and training mode |
 //! | [`engine`] | runs a model node by node, in its own types or in float64 |
+//! | [`calibrate`] | statistics from data for training mode, and what the batch does there |
 //! | [`verify`] | two models on samples: equivalent, different, or unknown |
 //! | [`report`] | what happened, for people and for machines |
 //!
@@ -34,6 +35,7 @@
 pub mod affine;
 pub mod apply;
 pub mod batch_norm;
+pub mod calibrate;
 pub mod engine;
 pub mod fold;
 pub mod graph;

@@ -3,6 +3,7 @@
 //! Cloning shares the elements.
 //! The engine computes float16 and bfloat16 tensors in a wider type; `element` keeps saying what the model declares.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use half::{bf16, f16};
@@ -94,6 +95,15 @@ macro_rules! elements {
             pub fn len(&self) -> usize {
                 match self {
                     $(Data::$variant(elements) => elements.len(),)*
+                }
+            }
+
+            /// A copy of some elements, if there are so many.
+            fn part(&self, range: Range<usize>) -> Option<Data> {
+                match self {
+                    $(Data::$variant(elements) => {
+                        Some(Data::$variant(Arc::new(elements.get(range)?.to_vec())))
+                    })*
                 }
             }
         }
@@ -266,6 +276,31 @@ impl Tensor {
             self.with_floats_as(element).declared(element)
         } else {
             self
+        }
+    }
+
+    /// `count` parts along the first axis, from part `start` on; `None` if there are not so many.
+    pub(crate) fn rows(&self, start: usize, count: usize) -> Option<Tensor> {
+        let (_, rest) = self.shape.split_first()?;
+        let length = volume(rest)?;
+        let end = start.checked_add(count)?.checked_mul(length)?;
+        let data = self.data.part(start.checked_mul(length)?..end)?;
+        let shape = [&[count], rest].concat();
+        Some(Tensor {
+            shape,
+            element: self.element,
+            data,
+        })
+    }
+
+    /// Where the first number stands that is NaN or infinite.
+    pub(crate) fn first_not_finite(&self) -> Option<usize> {
+        match &self.data {
+            Data::F32(v) => v.iter().position(|x| !x.is_finite()),
+            Data::F64(v) => v.iter().position(|x| !x.is_finite()),
+            Data::F16(v) => v.iter().position(|x| !x.is_finite()),
+            Data::BF16(v) => v.iter().position(|x| !x.is_finite()),
+            _ => None,
         }
     }
 
