@@ -25,9 +25,9 @@ pub struct Settled {
 /// The first statistics output of a BN that something reads or names.
 pub fn used_statistics<'g>(graph: &'g Graph<'_>, node: NodeId) -> Option<&'g Name> {
     let outputs = graph.node(node).outputs.iter().skip(1).flatten();
-    let used = outputs.map(|&output| graph.value(output)).find(|value| {
-        value.is_output || value.is_reserved || !value.consumers.is_empty()
-    });
+    let used = outputs
+        .map(|&output| graph.value(output))
+        .find(|value| value.is_output || value.is_reserved || !value.consumers.is_empty());
     used.map(|value| &value.name)
 }
 
@@ -35,10 +35,7 @@ pub fn used_statistics<'g>(graph: &'g Graph<'_>, node: NodeId) -> Option<&'g Nam
 ///
 /// # Errors
 /// If a type cannot hold its new statistics, or the model cannot be read.
-pub fn infer_modes<'m>(
-    original: &Graph<'m>,
-    settled: &[Settled],
-) -> Result<Edits<'m>, ApplyError> {
+pub fn infer_modes<'m>(original: &Graph<'m>, settled: &[Settled]) -> Result<Edits<'m>, ApplyError> {
     Ok(probed(original, settled, &[])?.0)
 }
 

@@ -7,8 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use super::batches::{Batching, Cut, Inputs};
 use super::CalibrateError;
+use super::batches::{Batching, Cut, Inputs};
 use crate::engine::{
     Budget, BuiltIn, Dim, Engine, EngineError, ModelBytes, NoObserver, Port, Precision, Session,
     Tensor,
@@ -87,7 +87,11 @@ pub fn dependence(
     sizes.dedup();
     let largest = match sizes.pop().filter(|_| !sizes.is_empty()) {
         Some(largest) => largest,
-        None => return Err(CalibrateError::Misfit("give at least two batch sizes to compare".to_owned())),
+        None => {
+            return Err(CalibrateError::Misfit(
+                "give at least two batch sizes to compare".to_owned(),
+            ));
+        }
     };
     let ports = session.signature().inputs.clone();
     let batching = Batching::new(&ports, None, largest)?;
@@ -99,13 +103,20 @@ pub fn dependence(
         let runs = parts.map(|inputs| run(session.as_mut(), &inputs));
         let runs: Vec<_> = runs.collect::<Result<_, _>>().map_err(failed)?;
         for (index, output) in outputs.iter_mut().enumerate() {
-            let parts: Vec<&Tensor> = runs.iter().filter_map(|run| Some(&run.get(index)?.1)).collect();
+            let parts: Vec<&Tensor> = runs
+                .iter()
+                .filter_map(|run| Some(&run.get(index)?.1))
+                .collect();
             let most = furthest(&reference[index].1, &parts, size);
             let shift = most.map(|max_abs| Shift {
                 batch: size,
                 samples: largest / size * size,
                 max_abs,
-                relative: if max_abs == 0.0 { 0.0 } else { max_abs / output.rms },
+                relative: if max_abs == 0.0 {
+                    0.0
+                } else {
+                    max_abs / output.rms
+                },
             });
             output.shifts = output.shifts.take().zip(shift).map(|(mut shifts, shift)| {
                 shifts.push(shift);
@@ -125,7 +136,9 @@ fn open(ports: &[Port], batching: &Batching) -> Result<(), CalibrateError> {
         (None, true) => return Ok(()),
         (Some(fixed), _) => {
             let names: Vec<&str> = ports.iter().map(|port| port.name.as_str()).collect();
-            format!("the model fixes its batch at {fixed} (first extent of its inputs, {names:?}), so it runs at no other size; export it with a dynamic batch axis")
+            format!(
+                "the model fixes its batch at {fixed} (first extent of its inputs, {names:?}), so it runs at no other size; export it with a dynamic batch axis"
+            )
         }
         (None, false) => "no input of the model has a batch axis".to_owned(),
     };
@@ -156,9 +169,15 @@ fn reference(
     verify.seed = options.seed;
     verify.draws.clone_from(&options.draws);
     verify.dims.clone_from(&options.dims);
-    verify.dims.extend(batching.symbols().map(|symbol| (symbol, largest)));
+    verify
+        .dims
+        .extend(batching.symbols().map(|symbol| (symbol, largest)));
     let signature = session.signature().clone();
-    let names = signature.inputs.iter().map(|port| port.name.clone()).collect();
+    let names = signature
+        .inputs
+        .iter()
+        .map(|port| port.name.clone())
+        .collect();
     let ranges = session.integer_ranges();
     let supply = Supply::new(&verify, signature, names, ranges).map_err(CalibrateError::Misfit)?;
     let mut first = None;
@@ -166,17 +185,29 @@ fn reference(
         let [inputs, _] = supply.inputs(0, &binding).map_err(CalibrateError::Misfit)?;
         match run(session, &inputs) {
             Ok(outputs) => return Ok((batching.cut(&drawn(inputs))?, outputs)),
-            Err(error @ (EngineError::Node { .. } | EngineError::Panic { .. })) => drop(first.get_or_insert(error)),
+            Err(error @ (EngineError::Node { .. } | EngineError::Panic { .. })) => {
+                drop(first.get_or_insert(error))
+            }
             Err(error) => return Err(failed(error)),
         }
     }
-    Err(first.map_or_else(|| CalibrateError::Misfit("the model's dimensions cannot be settled; give them with --dim".to_owned()), failed))
+    Err(first.map_or_else(
+        || {
+            CalibrateError::Misfit(
+                "the model's dimensions cannot be settled; give them with --dim".to_owned(),
+            )
+        },
+        failed,
+    ))
 }
 
 fn drawn(inputs: Inputs) -> Sample {
     Sample {
         origin: "the drawn samples".into(),
-        inputs: inputs.into_iter().map(|(name, tensor)| (Some(name), tensor)).collect(),
+        inputs: inputs
+            .into_iter()
+            .map(|(name, tensor)| (Some(name), tensor))
+            .collect(),
         outputs: Vec::new(),
     }
 }
@@ -194,7 +225,11 @@ fn failed(error: EngineError) -> CalibrateError {
 
 fn describe((name, tensor): &(String, Tensor)) -> OutputDependence {
     let numbers = tensor.to_f64().unwrap_or_default();
-    let squares: f64 = numbers.iter().filter(|x| x.is_finite()).map(|x| x * x).sum();
+    let squares: f64 = numbers
+        .iter()
+        .filter(|x| x.is_finite())
+        .map(|x| x * x)
+        .sum();
     OutputDependence {
         name: name.clone(),
         shape: tensor.shape().to_vec(),
@@ -224,7 +259,11 @@ impl Batching {
 
     /// Names that the batch extents are bound under when samples are drawn.
     fn symbols(&self) -> impl Iterator<Item = String> + '_ {
-        let batched = self.declared.iter().zip(&self.is_batched).filter(|(_, is)| **is);
+        let batched = self
+            .declared
+            .iter()
+            .zip(&self.is_batched)
+            .filter(|(_, is)| **is);
         batched.filter_map(|(port, _)| match port.dims.as_ref()?.first()? {
             Dim::Symbol(name) => Some(name.clone()),
             Dim::Unknown => Some(format!("{}.0", port.name)),

@@ -25,10 +25,15 @@ pub(super) fn groups(graph: &Graph<'_>, sites: &[Site]) -> Vec<Vec<usize>> {
     let deepest = levels.found.iter().copied().max().unwrap_or(0);
     let of = |level: usize| {
         let found = levels.found.iter().enumerate();
-        found.filter(move |(_, found)| **found == level).map(|(site, _)| site).collect()
+        found
+            .filter(move |(_, found)| **found == level)
+            .map(|(site, _)| site)
+            .collect()
     };
     let groups = (0..=deepest).map(of);
-    groups.filter(|group: &Vec<usize>| !group.is_empty()).collect()
+    groups
+        .filter(|group: &Vec<usize>| !group.is_empty())
+        .collect()
 }
 
 /// Nodes of the main graph that a node stands in, by nesting or by calls; the node itself where it is one.
@@ -51,7 +56,10 @@ pub(super) fn holders(graph: &Graph<'_>, node: NodeId) -> Vec<NodeId> {
 
 /// The model-local function that a node calls.
 fn callee(graph: &Graph<'_>, node: NodeId) -> Option<usize> {
-    let view = graph.node(node).view.filter(|_| graph.node(node).op.is_empty())?;
+    let view = graph
+        .node(node)
+        .view
+        .filter(|_| graph.node(node).op.is_empty())?;
     let calls = |function: &crate::onnx::model::FunctionView| {
         function.domain == view.domain
             && function.name == view.op_type
@@ -109,7 +117,9 @@ impl Levels<'_, '_> {
         // A function that calls itself, which the engine refuses, ends here.
         self.calls.insert((function, level), level);
         let scopes = self.graph.scopes.iter();
-        let body = scopes.zip(0..).find(|(scope, _)| scope.kind == ScopeKind::Function(function));
+        let body = scopes
+            .zip(0..)
+            .find(|(scope, _)| scope.kind == ScopeKind::Function(function));
         let given = body.map_or(level, |(_, index)| self.scope(ScopeId(index), level));
         self.calls.insert((function, level), given);
         given

@@ -124,7 +124,13 @@ pub fn calibrate<'m>(
             source: 0,
             sources: data.len(),
         };
-        let seen = Pass { graph, data, options, tick }.run(&settled, &group, watch)?;
+        let seen = Pass {
+            graph,
+            data,
+            options,
+            tick,
+        }
+        .run(&settled, &group, watch)?;
         for (site, moments) in group.iter().zip(&seen.moments) {
             let estimate = estimate(graph, site, moments)?;
             settled.push(settle(graph, &estimate)?);
@@ -145,15 +151,20 @@ pub fn calibrate<'m>(
     })
 }
 
-fn estimate(
-    graph: &Graph<'_>,
-    site: &Site,
-    moments: &Moments,
-) -> Result<Estimate, CalibrateError> {
+fn estimate(graph: &Graph<'_>, site: &Site, moments: &Moments) -> Result<Estimate, CalibrateError> {
     let fault = |reason: String| CalibrateError::node(graph.label(site.node), reason);
     match moments.count() {
-        0 => return Err(fault("the data never reach it; give samples that do, or hold it out with --keep".to_owned())),
-        1 => return Err(fault("it saw one value per channel, which has no variance; give more samples".to_owned())),
+        0 => {
+            return Err(fault(
+                "the data never reach it; give samples that do, or hold it out with --keep"
+                    .to_owned(),
+            ));
+        }
+        1 => {
+            return Err(fault(
+                "it saw one value per channel, which has no variance; give more samples".to_owned(),
+            ));
+        }
         _ => {}
     }
     let (mean, var) = (moments.mean().to_vec(), moments.var());
@@ -177,10 +188,17 @@ fn estimate(
 /// The new statistics in the extents of the old ones.
 fn settle(graph: &Graph<'_>, estimate: &Estimate) -> Result<Settled, CalibrateError> {
     let lay = |slot: usize, numbers: &[f64]| {
-        let known = graph.input(estimate.node, slot).and_then(|value| graph.shape(value));
-        let dims = known.and_then(|shape| shape.numbers()).unwrap_or_else(|| vec![numbers.len()]);
+        let known = graph
+            .input(estimate.node, slot)
+            .and_then(|value| graph.shape(value));
+        let dims = known
+            .and_then(|shape| shape.numbers())
+            .unwrap_or_else(|| vec![numbers.len()]);
         ArrayD::from_shape_vec(IxDyn(&dims), numbers.to_vec()).map_err(|_| {
-            let reason = format!("its input has {} channels and its statistics are {dims:?}; make them equal", numbers.len());
+            let reason = format!(
+                "its input has {} channels and its statistics are {dims:?}; make them equal",
+                numbers.len()
+            );
             CalibrateError::node(graph.label(estimate.node), reason)
         })
     };
@@ -198,10 +216,14 @@ fn sound(graph: &Graph<'_>, edits: &Edits<'_>, settled: &[Settled]) -> Result<()
     };
     let model = Model::edited(edits, &options)?;
     let again = Graph::new(&model, crate::graph::Reading::default());
-    let again = again.map_err(|error| CalibrateError::Misfit(format!("the calibrated model does not read again: {error}")))?;
+    let again = again.map_err(|error| {
+        CalibrateError::Misfit(format!("the calibrated model does not read again: {error}"))
+    })?;
     let left = training_nodes(&again)?;
     let before = training_nodes(graph)?;
-    let settled_before = before.iter().filter(|node| settled.iter().any(|one| one.node == **node));
+    let settled_before = before
+        .iter()
+        .filter(|node| settled.iter().any(|one| one.node == **node));
     let expected = before.len() - settled_before.count();
     match left.len() == expected {
         true => Ok(()),

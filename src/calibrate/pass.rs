@@ -11,8 +11,8 @@ use super::{CalibrateError, Options, Tick};
 use crate::apply::inference::{Settled, probed};
 use crate::batch_norm::{BatchNormError, Moments};
 use crate::engine::{
-    BuiltIn, Element, Engine, EngineError, ModelBytes, Observer, Precision, Produced, Session, Step,
-    Tensor,
+    BuiltIn, Element, Engine, EngineError, ModelBytes, Observer, Precision, Produced, Session,
+    Step, Tensor,
 };
 use crate::graph::{Graph, NodeId};
 use crate::onnx::model::Name;
@@ -74,7 +74,9 @@ impl Pass<'_, '_> {
             watch(self.tick);
         }
         let gathered = gather.moments.into_iter();
-        seen.moments = gathered.map(|moments| moments.unwrap_or_else(|| Moments::empty(0))).collect();
+        seen.moments = gathered
+            .map(|moments| moments.unwrap_or_else(|| Moments::empty(0)))
+            .collect();
         Ok(seen)
     }
 }
@@ -83,10 +85,13 @@ fn load(
     edits: &crate::onnx::Edits<'_>,
     options: &Options,
 ) -> Result<Box<dyn Session>, CalibrateError> {
-    let edited = Model::edited(edits, &ReadOptions {
-        verify_checksums: false,
-        ..ReadOptions::default()
-    })?;
+    let edited = Model::edited(
+        edits,
+        &ReadOptions {
+            verify_checksums: false,
+            ..ReadOptions::default()
+        },
+    )?;
     let engine = BuiltIn {
         budget: options.budget,
     };
@@ -94,7 +99,9 @@ fn load(
         bytes: edited.memory().unwrap_or_default(),
         directory: edited.directory(),
     };
-    engine.load(bytes, Precision::Declared).map_err(CalibrateError::Load)
+    engine
+        .load(bytes, Precision::Declared)
+        .map_err(CalibrateError::Load)
 }
 
 /// A run that was stopped has shown what it was to show.

@@ -54,7 +54,9 @@ pub fn training_nodes(graph: &Graph<'_>) -> Result<Vec<NodeId>, CalibrateError> 
 /// As for [`training_nodes`]; a BN whose statistics outputs are in use.
 pub fn assumable_nodes(graph: &Graph<'_>) -> Result<Vec<NodeId>, CalibrateError> {
     let nodes = training_nodes(graph)?;
-    nodes.iter().try_for_each(|&node| has_inference_form(graph, node))?;
+    nodes
+        .iter()
+        .try_for_each(|&node| has_inference_form(graph, node))?;
     Ok(nodes)
 }
 
@@ -71,8 +73,12 @@ pub(super) fn select(graph: &Graph<'_>, choice: &Choice) -> Result<Vec<Site>, Ca
     }
     match (sites.is_empty(), n_seen) {
         (false, _) => Ok(sites),
-        (true, 0) => Err(CalibrateError::Nothing("the model has no BatchNormalization")),
-        (true, _) if choice.all => Err(CalibrateError::Nothing("--keep or --only holds every BatchNormalization out")),
+        (true, 0) => Err(CalibrateError::Nothing(
+            "the model has no BatchNormalization",
+        )),
+        (true, _) if choice.all => Err(CalibrateError::Nothing(
+            "--keep or --only holds every BatchNormalization out",
+        )),
         (true, _) => Err(CalibrateError::Nothing(
             "no BatchNormalization in training mode is left to take; --all estimates the statistics of those in inference mode anew",
         )),

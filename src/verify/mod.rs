@@ -35,8 +35,8 @@ mod verdict;
 
 pub use draw::Draw;
 pub use figures::Figures;
-pub(crate) use figures::unravel;
 pub(crate) use figures::difference;
+pub(crate) use figures::unravel;
 pub use options::{Tolerance, VerifyOptions};
 pub(crate) use supply::Supply;
 pub use verdict::{

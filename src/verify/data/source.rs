@@ -144,9 +144,16 @@ mod tests {
         let archives = ["a.npz", "b.npz"].map(|name| root.path().join(name).display().to_string());
         let with = |loose: &[&str]| {
             let loose = loose.iter().map(|&text| text.to_owned());
-            archives.iter().cloned().chain(loose).collect::<Vec<String>>()
+            archives
+                .iter()
+                .cloned()
+                .chain(loose)
+                .collect::<Vec<String>>()
         };
-        assert_eq!(said(&[folder.clone()], Some(1)), with(&["1 loose", "1 loose"]));
+        assert_eq!(
+            said(&[folder.clone()], Some(1)),
+            with(&["1 loose", "1 loose"])
+        );
         assert_eq!(said(&[folder.clone()], Some(2)), with(&["2 loose"]));
         assert_eq!(said(&[folder], None), with(&["2 loose"]));
     }
