@@ -1,6 +1,7 @@
 //! Fold: index, plan and apply, again without a fold whose new weights turn out not to fit their type.
 
 use crate::apply::{Applied, ApplyError, apply};
+use crate::bisect::Culprit;
 use crate::graph::{Graph, GraphError, NodeId, Reading};
 use crate::onnx::Flaw;
 use crate::onnx::model::Model;
@@ -69,6 +70,21 @@ pub fn without_flaws<'m>(
         exclude(&graph, &plan, options, flaw, nodes)?;
     }
     fold_graph(graph, options.clone())
+}
+
+/// Plans and applies again, without the fold of a node that was found to change results.
+///
+/// # Errors
+/// As for [`fold`].
+pub fn without_culprit<'m>(
+    folded: Folded<'m>,
+    options: &mut PlanOptions,
+    culprit: &Culprit,
+    detail: String,
+) -> Result<Folded<'m>, FoldError> {
+    let reason = refuse(&folded.graph, culprit.node, Code::Different, detail);
+    options.excluded.insert(culprit.node, reason);
+    fold_graph(folded.graph, options.clone())
 }
 
 fn fold_graph<'m>(graph: Graph<'m>, mut options: PlanOptions) -> Result<Folded<'m>, FoldError> {

@@ -18,6 +18,7 @@
 //! | [`plan`] | what becomes of each BatchNormalization, as data |
 //! | [`apply`] | a plan as edits of the file |
 //! | [`fold`] | the stages up to here, and again without what does not fit its type |
+//! | [`bisect`] | which fold makes a result differ |
 //! | [`batch_norm`] | the kernel, inference and training mode |
 //! | [`engine`] | runs a model node by node, in its own types or in float64 |
 //! | [`calibrate`] | statistics from data for training mode, and what the batch does there |
@@ -35,6 +36,7 @@
 pub mod affine;
 pub mod apply;
 pub mod batch_norm;
+pub mod bisect;
 pub mod calibrate;
 pub mod engine;
 pub mod fold;

@@ -1183,6 +1183,21 @@ fn convolutions_of_another_geometry_do_not_merge() {
 }
 
 #[test]
+fn convolutions_whose_sum_overflows_their_type_do_not_merge() {
+    let m = model(|g| {
+        let half = |name: &str| {
+            let large = Tensor::new(DataType::Float16, &[2, 2, 1, 1], vec![40000.0; 4]);
+            g.initializer(name, large)
+        };
+        let x = g.dtype(DataType::Float16).input("x", [1, 2, 3, 3]);
+        let branch = |w: &str| x.conv(2).weight(&half(w)).kernel([1, 1]).no_bias();
+        branch("w0").add(&branch("w1")).output("y")
+    });
+    let (text, _) = support::folded_with(&m, &with(|options| options.merge_branches = true));
+    assert_eq!(text, "");
+}
+
+#[test]
 fn growth_by_copies_can_be_bounded() {
     let m = model(|g| {
         let x = g.dtype(DataType::Double).input("x", [1, 16, 6, 6]);

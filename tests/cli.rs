@@ -540,6 +540,56 @@ fn two_models_are_compared_whatever_made_them() {
     assert_eq!(code(&other), 1, "{}{}", stdout(&other), stderr(&other));
 }
 
+/// Conv and BN three times over; only the second BN's fold rounds.
+fn one_inexact_fold() -> Vec<u8> {
+    let built = model(|g| {
+        let four = |name: &str, value: f32| g.initializer(name, Tensor::floats(&[4], [value; 4]));
+        let (two, zero, one) = (four("two", 2.0), four("zero", 0.0), four("one", 1.0));
+        let exact = |x: &bnfold::testing::Value| {
+            let norm = x.conv(4).batch_norm().epsilon(0.0);
+            let norm = norm.with_input(1, &two).with_input(2, &zero);
+            norm.with_input(3, &zero).with_input(4, &one).relu()
+        };
+        let x = exact(&g.input("x", [1, 4, 9, 9]));
+        exact(&x.conv(4).batch_norm().relu()).output("y")
+    });
+    built.to_bytes()
+}
+
+#[test]
+fn a_fold_that_changes_results_is_named_and_can_be_rolled_back_alone() {
+    let desk = Desk::new();
+    desk.put("model.onnx", &one_inexact_fold());
+    // Nothing may differ at all, so a fold that rounds is a wrong one.
+    let strict = ["model.onnx", "-o", "out.onnx", "--atol", "0", "--rtol", "0"];
+    let refused = desk.run(&strict);
+    assert_eq!(code(&refused), 1, "{}", stdout(&refused));
+    let said = stdout(&refused);
+    assert!(said.contains("at fault bn_1 → conv_1 (output)"), "{said}");
+    assert_eq!(desk.files(), ["model.onnx"]);
+
+    let rollback = [
+        "--on-different",
+        "rollback",
+        "--json",
+        "report.json",
+        "--quiet",
+    ];
+    let rolled_back = desk.run(&[&strict[..], &rollback].concat());
+    let said = stdout(&rolled_back);
+    assert_eq!(code(&rolled_back), 0, "{said}{}", stderr(&rolled_back));
+    assert!(
+        said.contains("ROLLED BACK bn_1 → conv_1 (output)"),
+        "{said}"
+    );
+    assert!(said.contains("equivalent: 2 folded, 1 stay"), "{said}");
+    assert_eq!(batch_norms(&desk.path("out.onnx")), 1);
+    let report = std::fs::read_to_string(desk.path("report.json")).expect("a report");
+    let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
+    assert_eq!(report["rolled_back"][0]["node"], "bn_1");
+    assert_eq!(report["batch_norms"][1]["reasons"][0]["code"], "different");
+}
+
 #[test]
 fn zero_outputs_prove_nothing() {
     let desk = Desk::new();

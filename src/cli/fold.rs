@@ -12,10 +12,11 @@ use bnfold::report::{OutputSummary, Report, Verification, json, text};
 use clap::{Args, ValueEnum};
 
 use super::Exit;
+use super::checked::{Check, OnDifferent};
 use super::output::{say, tell};
 use super::progress::Progress;
 use super::selection::Selection;
-use super::verification::{Checking, compare};
+use super::verification::Checking;
 
 /// Arguments of `bnfold MODEL -o OUT`.
 #[derive(Args, Debug)]
@@ -38,6 +39,9 @@ pub(super) struct FoldArgs {
     /// Write without verifying
     #[arg(long)]
     no_verify: bool,
+    /// What to do when the result computes something else
+    #[arg(long, value_enum, default_value_t = OnDifferent::Refuse, value_name = "WHAT")]
+    on_different: OnDifferent,
     #[command(flatten)]
     checking: Checking,
     #[command(flatten)]
@@ -87,8 +91,14 @@ pub(super) fn run(arguments: &FoldArgs) -> anyhow::Result<Exit> {
     let mut options = arguments.selection.plan_options()?;
     let named = || path.display().to_string();
     let folded = fold(&model, arguments.selection.reading(), &options).with_context(named)?;
-    let (folded, verification) = verified(&model, folded, &mut options, arguments, &progress)?;
-    let exit = match &verification {
+    let check = Check {
+        model: &model,
+        checking: (!arguments.no_verify).then_some(&arguments.checking),
+        on_different: arguments.on_different,
+        progress: &progress,
+    };
+    let checked = check.run(folded, &mut options)?;
+    let exit = match &checked.verification {
         Verification::Different(_) => Exit::No,
         Verification::Unknown(_) => Exit::Trouble,
         _ => Exit::Yes,
@@ -96,42 +106,18 @@ pub(super) fn run(arguments: &FoldArgs) -> anyhow::Result<Exit> {
     let (folded, output) = match exit {
         Exit::Yes => {
             progress.stage("writing");
-            written(folded, &mut options, arguments, path)?
+            written(checked.folded, &mut options, arguments, path)?
         }
-        _ => (folded, None),
+        _ => (checked.folded, None),
     };
     drop(progress);
     let mut report = Report::new(&named(), &folded);
-    report.verification = verification;
+    report.verification = checked.verification;
+    report.at_fault = checked.at_fault;
+    report.rolled_back = checked.rolled_back;
     report.output = output;
     finish(arguments, &report)?;
     Ok(exit)
-}
-
-/// Renders and compares, again without a fold whose weights do not fit their type.
-fn verified<'m>(
-    model: &'m Model,
-    mut folded: Folded<'m>,
-    options: &mut PlanOptions,
-    arguments: &FoldArgs,
-    progress: &Progress,
-) -> anyhow::Result<(Folded<'m>, Verification)> {
-    loop {
-        if folded.applied.edits.is_empty() {
-            return Ok((folded, Verification::Unchanged));
-        }
-        if arguments.no_verify {
-            return Ok((folded, Verification::Skipped));
-        }
-        progress.stage("folding");
-        let (bytes, flaws) = folded.applied.edits.to_rope()?.to_vec(model)?;
-        if flaws.is_empty() {
-            progress.stage("verifying");
-            let verification = compare(model, &bytes, &folded, &arguments.checking)?;
-            return Ok((folded, verification));
-        }
-        folded = without_flaws(folded, options, &flaws)?;
-    }
 }
 
 fn written<'m>(

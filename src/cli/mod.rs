@@ -2,6 +2,7 @@
 //!
 //! Exit codes follow grep's grammar: 0 yes, 1 no, 2 trouble.
 
+mod checked;
 mod explain;
 mod fold;
 mod inspect;

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use bnfold::apply::Applied;
 use bnfold::engine::ModelBytes;
-use bnfold::fold::Folded;
 use bnfold::onnx::Model;
 use bnfold::report::Verification;
 use bnfold::verify::data::{read_npy, read_samples};
 use bnfold::verify::isolated::{Limits, Source, Worker, verify_isolated};
-use bnfold::verify::{Draw, Tolerance, VerifyOptions};
+use bnfold::verify::{Draw, Tolerance, Verification as Found, VerifyOptions};
 use clap::Args;
 
 /// Flags of the comparison.
@@ -118,19 +118,24 @@ impl Checking {
 pub(super) fn compare(
     model: &Model,
     rewritten: &[u8],
-    folded: &Folded<'_>,
+    applied: &Applied<'_>,
     checking: &Checking,
-) -> anyhow::Result<Verification> {
+) -> anyhow::Result<Found> {
     let mut options = checking.options()?;
-    options.compare_values.clone_from(&folded.applied.ends);
-    options.changed_values.clone_from(&folded.applied.changed);
+    options.compare_values.clone_from(&applied.ends);
+    options.changed_values.clone_from(&applied.changed);
     let rewritten = Source::Bytes(ModelBytes {
         bytes: rewritten,
         directory: model.directory(),
     });
     let original = model.path().map(Source::File);
     let original = original.context("the model is no file")?;
-    Ok(verify_isolated(&checking.worker()?, original, rewritten, &options).into())
+    Ok(verify_isolated(
+        &checking.worker()?,
+        original,
+        rewritten,
+        &options,
+    ))
 }
 
 /// Compares two models that were read from files.

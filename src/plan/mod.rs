@@ -166,6 +166,17 @@ impl Plan {
         folds
     }
 
+    /// The plan of the first `n` folds only; the nodes of the others stay without a reason.
+    pub fn prefix(&self, n: usize) -> Plan {
+        let mut prefix = self.clone();
+        for entry in &mut prefix.entries {
+            if entry.fold().is_some_and(|(_, fold)| fold.order >= n) {
+                entry.outcome = Outcome::Stays(Vec::new());
+            }
+        }
+        prefix
+    }
+
     /// The BNs that are folded, and those that stay.
     pub fn counts(&self) -> (usize, usize) {
         let batch_norms = self.entries.iter().filter(|entry| entry.is_batch_norm());

@@ -97,10 +97,10 @@ impl<'g, 'm> Planner<'g, 'm> {
             output.map(|output| self.graph.value(output).name.clone())
         });
         for node in convolutions {
-            let found = match self.is_kept(node) {
-                true => continue,
-                false => merge::search(&self.graph, node),
-            };
+            if self.is_kept(node) || self.options.excluded.contains_key(&node) {
+                continue;
+            }
+            let found = merge::search(&self.graph, node);
             if let Ok(fold) = found.and_then(|found| self.fold(node, Way::Merge, found)) {
                 self.seeds.push(node);
                 self.perform(node, fold);

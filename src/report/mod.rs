@@ -31,6 +31,10 @@ pub struct Report {
     pub clones: usize,
     /// What the comparison of both models said.
     pub verification: Verification,
+    /// The fold that makes the result differ, if it does.
+    pub at_fault: Option<FoldAtFault>,
+    /// Folds that were left out because with them the result differed (`--on-different rollback`).
+    pub rolled_back: Vec<FoldAtFault>,
     /// What was written, if anything was.
     pub output: Option<OutputSummary>,
     /// What else a reader should know.
@@ -50,6 +54,17 @@ pub struct ModelSummary {
     pub opset: i64,
     /// Its nodes, of all scopes.
     pub nodes: usize,
+}
+
+/// A fold with which the result computes something else, and without which it does not.
+#[derive(Clone, Debug, Serialize)]
+pub struct FoldAtFault {
+    /// The node that is folded.
+    pub node: String,
+    /// The nodes that take its affine, each with its side.
+    pub sites: String,
+    /// What differed.
+    pub counterexample: String,
 }
 
 /// A model that was written.
@@ -203,6 +218,8 @@ impl Report {
             nodes_removed: folded.applied.nodes_removed,
             clones: folded.applied.clones.len(),
             verification: Verification::Skipped,
+            at_fault: None,
+            rolled_back: Vec::new(),
             output: None,
             notes: notes(folded),
         }

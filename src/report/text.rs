@@ -84,7 +84,27 @@ fn write(text: &mut String, report: &Report, detail: Detail) -> std::fmt::Result
             writeln!(text, "  note: {note}")?;
         }
     }
+    faults(text, report)?;
     verdict(text, report)
+}
+
+/// Folds that change results are told at every level of detail.
+fn faults(text: &mut String, report: &Report) -> std::fmt::Result {
+    for fault in &report.rolled_back {
+        writeln!(
+            text,
+            "  {BAD}ROLLED BACK{BAD:#} {} → {}: {}",
+            fault.node, fault.sites, fault.counterexample
+        )?;
+    }
+    if let Some(fault) = &report.at_fault {
+        writeln!(
+            text,
+            "  {BAD}at fault{BAD:#} {} → {}; --on-different rollback leaves this fold out",
+            fault.node, fault.sites
+        )?;
+    }
+    Ok(())
 }
 
 fn nodes(text: &mut String, report: &Report, detail: Detail) -> std::fmt::Result {

@@ -47,9 +47,19 @@ impl From<Found> for Verification {
 fn layers(layers: &Layers) -> Vec<String> {
     let line = |layer: &Layer| {
         let report = &layer.report;
+        let place = layer.worst.as_ref().map(|worst| {
+            format!(
+                "; most at {:?}: {:e} and {:e} (sample {}, seed {})",
+                worst.index, worst.original, worst.rewritten, worst.sample, layer.seed
+            )
+        });
         format!(
-            "{} (node {}): differs by {:.1e}, {:.1} roundings of the weights",
-            report.name, report.node, report.max_abs, report.in_roundings
+            "{} (node {}): differs by {:.1e}, {:.1} roundings of the weights{}",
+            report.name,
+            report.node,
+            report.max_abs,
+            report.in_roundings,
+            place.unwrap_or_default()
         )
     };
     let mut lines = vec![format!("{} layers compared", layers.n_compared)];
