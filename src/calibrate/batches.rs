@@ -16,9 +16,8 @@ pub(super) type Inputs = Vec<(String, Tensor)>;
 /// How a model's samples are cut.
 #[derive(Clone, Debug)]
 pub(super) struct Batching {
-    pub(super) declared: Vec<Port>,
-    /// The same with the batch extents left open.
-    ports: Vec<Port>,
+    /// Inputs; a batch extent that the model fixes is open, because a sample is cut to it.
+    pub(super) ports: Vec<Port>,
     pub(super) is_batched: Vec<bool>,
     /// The batch that the model fixes.
     pub(super) fixed: Option<usize>,
@@ -68,15 +67,14 @@ impl Batching {
             )));
         }
         let is_batched: Vec<bool> = ports.iter().map(belongs).collect();
-        let declared = ports.to_vec();
         let mut ports = ports.to_vec();
         for (port, _) in ports.iter_mut().zip(&is_batched).filter(|(_, is)| **is) {
-            if let Some(extent) = port.dims.as_mut().and_then(|dims| dims.first_mut()) {
+            let extent = port.dims.as_mut().and_then(|dims| dims.first_mut());
+            if let Some(extent @ Dim::Fixed(_)) = extent {
                 *extent = Dim::Unknown;
             }
         }
         Ok(Batching {
-            declared,
             ports,
             is_batched,
             fixed,

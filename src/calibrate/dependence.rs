@@ -186,7 +186,7 @@ fn reference(
         match run(session, &inputs) {
             Ok(outputs) => return Ok((batching.cut(&drawn(inputs))?, outputs)),
             Err(error @ (EngineError::Node { .. } | EngineError::Panic { .. })) => {
-                drop(first.get_or_insert(error))
+                first = first.or(Some(error));
             }
             Err(error) => return Err(failed(error)),
         }
@@ -260,7 +260,7 @@ impl Batching {
     /// Names that the batch extents are bound under when samples are drawn.
     fn symbols(&self) -> impl Iterator<Item = String> + '_ {
         let batched = self
-            .declared
+            .ports
             .iter()
             .zip(&self.is_batched)
             .filter(|(_, is)| **is);

@@ -34,6 +34,17 @@ pub enum CalibrateError {
         /// What the engine says.
         error: EngineError,
     },
+    /// A node before one to be measured that the engine has no operator for.
+    #[error(
+        "node {node} needs operator {operator}, which the engine lacks, so what comes behind it cannot be measured; \
+         hold those BatchNormalizations out with --keep, or calibrate a model without that operator"
+    )]
+    Operator {
+        /// The operator.
+        operator: String,
+        /// The node.
+        node: String,
+    },
     /// The model could not be loaded into the engine.
     #[error("the model cannot be run: {0}")]
     Load(EngineError),

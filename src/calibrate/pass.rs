@@ -111,6 +111,9 @@ fn ended(
 ) -> Result<(), CalibrateError> {
     match outcome {
         Ok(_) | Err(EngineError::Stopped) => Ok(()),
+        Err(EngineError::UnsupportedOperator { operator, node, .. }) => {
+            Err(CalibrateError::Operator { operator, node })
+        }
         Err(error) => Err(CalibrateError::Run {
             origin: origin.to_owned(),
             error,
