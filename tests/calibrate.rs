@@ -655,6 +655,70 @@ fn nodes_that_stay_are_written_in_the_assumed_mode_too() {
 }
 
 #[test]
+fn weights_in_a_data_file_stay_there() {
+    let desk = Desk::new();
+    desk.put("inline.onnx", &trained().to_bytes());
+    let external = [
+        "--external-data",
+        "always",
+        "--size-threshold",
+        "1",
+        "--no-verify",
+        "--keep",
+        "*",
+    ];
+    desk.says(&[&["inline.onnx", "-o", "model.onnx"][..], &external].concat());
+    assert!(desk.path("model.onnx.data").exists());
+    desk.put("data.npz", &batch(1, 40));
+    desk.says(&[
+        "calibrate",
+        "inline.onnx",
+        "--data",
+        "data.npz",
+        "-o",
+        "expected.onnx",
+    ]);
+    desk.says(&[
+        "calibrate",
+        "model.onnx",
+        "--data",
+        "data.npz",
+        "-o",
+        "out.onnx",
+    ]);
+    assert!(desk.path("out.onnx.data").exists());
+    let same = ["verify", "expected.onnx", "out.onnx"];
+    assert!(desk.says(&same).contains("equivalent"));
+    for arguments in [
+        &[
+            "calibrate",
+            "model.onnx",
+            "--data",
+            "data.npz",
+            "-o",
+            "folded.onnx",
+            "--fold",
+        ][..],
+        &["model.onnx", "-o", "assumed.onnx", "--assume-inference"],
+    ] {
+        let said = desk.says(arguments);
+        assert!(said.contains("equivalent: 2 folded"), "{said}");
+    }
+    assert!(desk.path("folded.onnx.data").exists() && desk.path("assumed.onnx.data").exists());
+    desk.says(&["verify", "expected.onnx", "folded.onnx"]);
+    let own = desk.refuses(&[
+        "calibrate",
+        "model.onnx",
+        "--data",
+        "data.npz",
+        "-o",
+        "model.onnx.data",
+        "--fold",
+    ]);
+    assert!(own.contains("data file"), "{own}");
+}
+
+#[test]
 fn the_batch_is_seen_where_it_matters() {
     let desk = Desk::new();
     desk.put("model.onnx", &trained().to_bytes());

@@ -165,10 +165,12 @@ fn reference(
         let outputs = run(session, &cut.part(0, largest)).map_err(failed)?;
         return Ok((cut, outputs));
     }
-    let mut verify = VerifyOptions::default();
-    verify.seed = options.seed;
-    verify.draws.clone_from(&options.draws);
-    verify.dims.clone_from(&options.dims);
+    let mut verify = VerifyOptions {
+        seed: options.seed,
+        draws: options.draws.clone(),
+        dims: options.dims.clone(),
+        ..VerifyOptions::default()
+    };
     verify
         .dims
         .extend(batching.symbols().map(|symbol| (symbol, largest)));

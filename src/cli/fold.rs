@@ -85,6 +85,9 @@ pub(super) fn run(arguments: &FoldArgs) -> anyhow::Result<Exit> {
     if let Some(assumption) = assumption {
         progress.stage("comparing both readings");
         report.assumed = Some(assumption.measured(&model, checking)?);
+    } else if arguments.assume_inference {
+        let note = "--assume-inference changes nothing: no node is in training mode";
+        report.notes.push(note.to_owned());
     }
     drop(progress);
     let detail = match (arguments.quiet, arguments.verbose) {

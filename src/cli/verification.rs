@@ -15,7 +15,7 @@ use bnfold::verify::{Draw, Tolerance, Verification as Found, VerifyOptions};
 use clap::Args;
 
 /// Flags of the samples that models are run on.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(super) struct Sampling {
     /// The size of a symbolic dimension in the samples (may be repeated)
     #[arg(long, value_name = "NAME=SIZE", value_parser = dimension)]
@@ -32,7 +32,7 @@ pub(super) struct Sampling {
 }
 
 /// Flags of the comparison.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(super) struct Checking {
     #[command(flatten)]
     sampling: Sampling,

@@ -22,6 +22,7 @@ mod interpret;
 mod kernels;
 mod partial;
 mod ranges;
+mod rows;
 mod tensor;
 mod transport;
 

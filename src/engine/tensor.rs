@@ -99,7 +99,7 @@ macro_rules! elements {
             }
 
             /// A copy of some elements, if there are so many.
-            fn part(&self, range: Range<usize>) -> Option<Data> {
+            pub(super) fn part(&self, range: Range<usize>) -> Option<Data> {
                 match self {
                     $(Data::$variant(elements) => {
                         Some(Data::$variant(Arc::new(elements.get(range)?.to_vec())))
@@ -262,6 +262,15 @@ impl Tensor {
         Ok(self)
     }
 
+    /// Parts of elements that fill these extents, of the same type.
+    pub(super) fn like(&self, shape: Vec<usize>, data: Data) -> Tensor {
+        Tensor {
+            shape,
+            element: self.element,
+            data,
+        }
+    }
+
     /// The same elements declared as another type; the elements stay as they are held.
     #[must_use]
     pub(crate) fn declared(mut self, element: ElementType) -> Tensor {
@@ -276,31 +285,6 @@ impl Tensor {
             self.with_floats_as(element).declared(element)
         } else {
             self
-        }
-    }
-
-    /// `count` parts along the first axis, from part `start` on; `None` if there are not so many.
-    pub(crate) fn rows(&self, start: usize, count: usize) -> Option<Tensor> {
-        let (_, rest) = self.shape.split_first()?;
-        let length = volume(rest)?;
-        let end = start.checked_add(count)?.checked_mul(length)?;
-        let data = self.data.part(start.checked_mul(length)?..end)?;
-        let shape = [&[count], rest].concat();
-        Some(Tensor {
-            shape,
-            element: self.element,
-            data,
-        })
-    }
-
-    /// Where the first number stands that is NaN or infinite.
-    pub(crate) fn first_not_finite(&self) -> Option<usize> {
-        match &self.data {
-            Data::F32(v) => v.iter().position(|x| !x.is_finite()),
-            Data::F64(v) => v.iter().position(|x| !x.is_finite()),
-            Data::F16(v) => v.iter().position(|x| !x.is_finite()),
-            Data::BF16(v) => v.iter().position(|x| !x.is_finite()),
-            _ => None,
         }
     }
 

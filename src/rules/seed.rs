@@ -24,7 +24,7 @@ pub(crate) fn is_inference(graph: &Graph<'_>, node: NodeId) -> Result<BatchNorm,
             graph,
             node,
             Code::TrainingMode,
-            "it normalises by the batch it is given; export the model after eval(), or calibrate it",
+            "it normalises by the batch it is given; export the model after eval(), calibrate it, or give --assume-inference if the stored statistics are right",
         )),
     }
 }

@@ -140,7 +140,7 @@ mod tests {
         for name in ["b.npz", "a.npz", "notes.txt", "x.npy", "y.npy"] {
             std::fs::write(root.path().join(name), b"not read").unwrap();
         }
-        let folder = root.path().to_owned();
+        let folder = [root.path().to_owned()];
         let archives = ["a.npz", "b.npz"].map(|name| root.path().join(name).display().to_string());
         let with = |loose: &[&str]| {
             let loose = loose.iter().map(|&text| text.to_owned());
@@ -150,12 +150,9 @@ mod tests {
                 .chain(loose)
                 .collect::<Vec<String>>()
         };
-        assert_eq!(
-            said(&[folder.clone()], Some(1)),
-            with(&["1 loose", "1 loose"])
-        );
-        assert_eq!(said(&[folder.clone()], Some(2)), with(&["2 loose"]));
-        assert_eq!(said(&[folder], None), with(&["2 loose"]));
+        assert_eq!(said(&folder, Some(1)), with(&["1 loose", "1 loose"]));
+        assert_eq!(said(&folder, Some(2)), with(&["2 loose"]));
+        assert_eq!(said(&folder, None), with(&["2 loose"]));
     }
 
     #[test]
