@@ -19,16 +19,19 @@
 //! | [`apply`] | a plan as edits of the file |
 //! | [`fold`] | the stages up to here, and again without what does not fit its type |
 //! | [`bisect`] | which fold makes a result differ |
+//! | [`settle`] | fold, compare, and go back until the plan is proved or refused |
 //! | [`batch_norm`] | the kernel, inference and training mode |
 //! | [`engine`] | runs a model node by node, in its own types or in float64 |
 //! | [`calibrate`] | statistics from data for training mode, and what the batch does there |
 //! | [`verify`] | two models on samples: equivalent, different, or unknown |
 //! | [`report`] | what happened, for people and for machines |
+//! | [`check`] | what stands out in a report, by code and severity |
+//! | [`mod@format`] | checks of many models, one file a format |
 //!
 //! # What holds everywhere
 //!
 //! - `plan` reads and never writes; `apply` is the only room that changes a model; `verify` trusts neither.
-//! - Only `onnx` knows protobuf, only `engine` knows tract; neither prints, and no library room ends the process.
+//! - Only `onnx` knows protobuf, only `engine` knows tract and ONNX Runtime; neither prints, and no library room ends the process.
 //! - A refusal to fold is data; an error is typed and says what to do next; anything else is a bug.
 //! - Arithmetic on weights is float64, rounded once; what a fold does not touch stays byte-identical.
 //! - The same bytes and options give the same bytes, on every machine.
@@ -38,13 +41,16 @@ pub mod apply;
 pub mod batch_norm;
 pub mod bisect;
 pub mod calibrate;
+pub mod check;
 pub mod engine;
 pub mod fold;
+pub mod format;
 pub mod graph;
 pub mod onnx;
 pub mod plan;
 pub mod report;
 pub mod rules;
+pub mod settle;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod verify;

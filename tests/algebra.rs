@@ -1191,7 +1191,7 @@ fn convolutions_whose_sum_overflows_their_type_do_not_merge() {
         };
         let x = g.dtype(DataType::Float16).input("x", [1, 2, 3, 3]);
         let branch = |w: &str| x.conv(2).weight(&half(w)).kernel([1, 1]).no_bias();
-        branch("w0").add(&branch("w1")).output("y")
+        branch("w0").add(branch("w1")).output("y")
     });
     let (text, _) = support::folded_with(&m, &with(|options| options.merge_branches = true));
     assert_eq!(text, "");

@@ -1,74 +1,13 @@
 //! The program as people meet it: exit codes, messages, files.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
 
 use bnfold::onnx::proto::ModelProto;
 use bnfold::testing::{DataType, Tensor, ToBytes, model};
 use prost::Message;
-use tempfile::TempDir;
 
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
-}
-
-struct Desk {
-    directory: TempDir,
-}
-
-impl Desk {
-    fn new() -> Desk {
-        Desk {
-            directory: tempfile::tempdir().expect("a temporary directory"),
-        }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn put(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        std::fs::write(self.path(name), bytes).expect("a file");
-        self.path(name)
-    }
-
-    /// Runs the program here.
-    fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bnfold"));
-        command
-            .current_dir(self.directory.path())
-            .args(arguments)
-            .output()
-            .expect("the program runs")
-    }
-
-    fn files(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.directory.path()).expect("the directory");
-        let mut names: Vec<String> = entries
-            .map(|entry| {
-                entry
-                    .expect("an entry")
-                    .file_name()
-                    .to_string_lossy()
-                    .into_owned()
-            })
-            .collect();
-        names.sort();
-        names
-    }
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().expect("the program ends by itself")
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
+mod desk;
+use desk::{Desk, code, fixtures, stderr, stdout};
 
 fn batch_norms(path: &Path) -> usize {
     let bytes = std::fs::read(path).expect("the output");
@@ -633,8 +572,40 @@ fn help_is_what_it_was() {
         &["--help"][..],
         &["inspect", "--help"],
         &["explain", "--help"],
+        &["check", "--help"],
+        &["report", "merge", "--help"],
     ] {
         let help = stdout(&desk.run(arguments));
         insta::assert_snapshot!(arguments.join("_").replace("--", ""), help);
     }
+}
+
+#[test]
+fn completions_and_man_pages_know_every_subcommand() {
+    let desk = Desk::new();
+    let subcommands = ["inspect", "verify", "check", "report", "explain"];
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = desk.run(&["completions", shell]);
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        let script = stdout(&output);
+        assert!(
+            subcommands.iter().all(|name| script.contains(name)),
+            "{shell}"
+        );
+    }
+    let page = stdout(&desk.run(&["man"]));
+    assert!(
+        page.contains(".TH") && page.contains("on\\-different"),
+        "{page}"
+    );
+    assert_eq!(code(&desk.run(&["man", "--directory", "pages"])), 0);
+    for name in subcommands {
+        let path = desk.path("pages").join(format!("bnfold-{name}.1"));
+        let page = std::fs::read_to_string(path).expect("a page");
+        assert!(page.contains("SYNOPSIS"), "{name}");
+    }
+    desk.put("file", b"");
+    let blocked = desk.run(&["man", "--directory", "file"]);
+    assert_eq!(code(&blocked), 2);
+    assert!(stderr(&blocked).contains("cannot write man pages to file"));
 }

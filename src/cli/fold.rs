@@ -12,7 +12,7 @@ use clap::Args;
 
 use super::Exit;
 use super::assume::Assumption;
-use super::checked::{Check, OnDifferent};
+use super::checked::{Check, WhenDifferent};
 use super::progress::Progress;
 use super::selection::Selection;
 use super::verification::Checking;
@@ -46,8 +46,8 @@ pub(super) struct Folding {
     #[arg(long)]
     no_verify: bool,
     /// What to do when the result computes something else
-    #[arg(long, value_enum, default_value_t = OnDifferent::Refuse, value_name = "WHAT")]
-    on_different: OnDifferent,
+    #[arg(long, value_enum, default_value_t = WhenDifferent::Refuse, value_name = "WHAT")]
+    on_different: WhenDifferent,
     #[command(flatten)]
     checking: Checking,
     #[command(flatten)]
@@ -58,6 +58,8 @@ pub(super) fn run(arguments: &FoldArgs) -> anyhow::Result<Exit> {
     let Some(path) = &arguments.model else {
         bail!("no model is given; try bnfold MODEL -o OUT");
     };
+    // What cannot be had is said before the work.
+    arguments.folding.checking.engine()?;
     let progress = Progress::new(!arguments.quiet);
     progress.stage("reading");
     let reading = arguments.writing.reading();
@@ -124,26 +126,25 @@ impl Work<'_> {
         let check = Check {
             model: self.model,
             checking: (!self.folding.no_verify).then_some(&self.folding.checking),
-            on_different: self.folding.on_different,
+            on_different: self.folding.on_different.into(),
             progress: self.progress,
         };
-        let checked = check.run(folded, &mut options)?;
+        let mut checked = check.run(folded, &mut options)?;
         let exit = match &checked.verification {
             Verification::Different(_) => Exit::No,
             Verification::Unknown(_) => Exit::Trouble,
             _ => Exit::Yes,
         };
-        let (folded, output) = match exit {
+        let output = match exit {
             Exit::Yes => {
                 self.progress.stage("writing");
-                self.written(checked.folded, &mut options)?
+                let (folded, output) = self.written(checked.folded, &mut options)?;
+                checked.folded = folded;
+                output
             }
-            _ => (checked.folded, None),
+            _ => None,
         };
-        let mut report = Report::new(&named(), &folded);
-        report.verification = checked.verification;
-        report.at_fault = checked.at_fault;
-        report.rolled_back = checked.rolled_back;
+        let mut report = checked.report(&named());
         report.output = output;
         Ok((report, exit))
     }

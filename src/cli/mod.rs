@@ -4,12 +4,18 @@
 
 mod assume;
 mod calibrate;
+mod check;
 mod checked;
+mod config;
 mod explain;
 mod fold;
 mod inspect;
+mod install;
+mod models;
 mod output;
 mod progress;
+mod report;
+mod reports;
 mod selection;
 mod verification;
 mod verify;
@@ -63,8 +69,16 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Estimate the statistics of BatchNormalizations from data, and write an inference-mode model
     Calibrate(Box<calibrate::CalibrateArgs>),
+    /// Look at models before a deployment: 0 clean, 1 findings, 2 trouble; writes no model
+    Check(check::CheckArgs),
+    /// Work with the reports of bnfold check
+    Report(report::ReportArgs),
     /// Explain a reason's code: what it means, and what to do
     Explain(explain::ExplainArgs),
+    /// Print the completions of a shell, to be sourced or installed
+    Completions(install::CompletionsArgs),
+    /// Print the man page
+    Man(install::ManArgs),
 }
 
 /// Does what the arguments ask for.
@@ -73,7 +87,11 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Some(Command::Inspect(arguments)) => inspect::run(&arguments),
         Some(Command::Verify(arguments)) => verify::run(&arguments),
         Some(Command::Calibrate(arguments)) => calibrate::run(&arguments),
+        Some(Command::Check(arguments)) => check::run(&arguments),
+        Some(Command::Report(arguments)) => report::run(&arguments),
         Some(Command::Explain(arguments)) => explain::run(&arguments),
+        Some(Command::Completions(arguments)) => install::completions(&arguments),
+        Some(Command::Man(arguments)) => install::man(&arguments),
         None => fold::run(&cli.fold),
     }
 }

@@ -12,8 +12,13 @@ pub(super) fn tell(text: &str) -> io::Result<()> {
     quiet_pipe(write!(anstream::stderr().lock(), "{text}"))
 }
 
-/// An error in one sentence, with what it rests on.
+/// Says what went wrong.
 pub(crate) fn fail(error: &anyhow::Error) {
+    let _ = tell(&format!("bnfold: {}\n", sentence(error)));
+}
+
+/// An error in one sentence, with what it rests on.
+pub(super) fn sentence(error: &anyhow::Error) -> String {
     let mut sentence = String::new();
     for cause in error.chain() {
         let cause = cause.to_string();
@@ -23,7 +28,7 @@ pub(crate) fn fail(error: &anyhow::Error) {
             sentence.push_str(&cause);
         }
     }
-    let _ = tell(&format!("bnfold: {sentence}\n"));
+    sentence
 }
 
 /// What a panic says: a defect, where it is, and what to do.

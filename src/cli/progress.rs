@@ -36,6 +36,22 @@ impl Progress {
         self.0.set_position(position as u64);
     }
 
+    /// A bar for so many models, unless nobody would see it.
+    pub(super) fn counting(models: usize) -> Progress {
+        if models < 2 || !std::io::stderr().is_terminal() {
+            return Progress(ProgressBar::hidden());
+        }
+        let bar = ProgressBar::new(models as u64);
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} models ({elapsed})");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Progress(bar)
+    }
+
+    /// One model is done.
+    pub(super) fn step(&self) {
+        self.0.inc(1);
+    }
+
     /// Names the stage.
     pub(super) fn stage(&self, name: &'static str) {
         self.0.set_message(name);

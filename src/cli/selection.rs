@@ -3,9 +3,9 @@
 use anyhow::Context as _;
 use bnfold::calibrate::Choice;
 use bnfold::graph::Reading;
-use bnfold::plan::PlanOptions;
+use bnfold::plan::{PlanOptions, name_patterns};
 use clap::Args;
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use globset::GlobSet;
 
 /// Flags that decide what is folded.
 #[derive(Args, Debug)]
@@ -78,14 +78,6 @@ pub(super) fn engine_reading() -> Reading {
     }
 }
 
-/// `*` matches slashes too, because exporters put them into names.
 fn globs(patterns: &[String]) -> anyhow::Result<GlobSet> {
-    let mut set = GlobSetBuilder::new();
-    for pattern in patterns {
-        let glob = GlobBuilder::new(pattern).literal_separator(false).build();
-        set.add(glob.with_context(|| {
-            format!("{pattern:?} is no pattern; use * and ? for any characters")
-        })?);
-    }
-    Ok(set.build()?)
+    name_patterns(patterns).context("it is no pattern; use * and ? for any characters")
 }

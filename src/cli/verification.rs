@@ -6,13 +6,13 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 use bnfold::apply::Applied;
-use bnfold::engine::ModelBytes;
+use bnfold::engine::{EngineChoice, ModelBytes};
 use bnfold::onnx::Model;
 use bnfold::report::Verification;
 use bnfold::verify::data::{read_npy, read_samples};
 use bnfold::verify::isolated::{Limits, Source, Worker, verify_isolated};
 use bnfold::verify::{Draw, Tolerance, Verification as Found, VerifyOptions};
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 /// Flags of the samples that models are run on.
 #[derive(Args, Clone, Debug)]
@@ -42,6 +42,12 @@ pub(super) struct Checking {
     /// Compare every value that both models name, and show the first that diverges and the worst
     #[arg(long)]
     layers: bool,
+    /// What runs the models as they are; the float64 truth is always the built-in engine's
+    #[arg(long, value_enum, default_value_t = EngineName::Tract)]
+    engine: EngineName,
+    /// Let ONNX Runtime compute BatchNormalization too: it gets whole models, and optimises nothing
+    #[arg(long)]
+    engine_batch_norm: bool,
     /// End the comparison after so many seconds; the verdict is unknown then
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
@@ -60,6 +66,15 @@ pub(super) struct Checking {
     /// Compare by a fixed relative tolerance instead
     #[arg(long)]
     rtol: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum EngineName {
+    /// The built-in engine: own kernels, and tract for what is heavy
+    Tract,
+    /// ONNX Runtime, from `pip install onnxruntime` or where ORT_DYLIB_PATH says; needs a build with it
+    #[value(name = "onnxruntime")]
+    OnnxRuntime,
 }
 
 fn draw(text: &str) -> Result<(String, Draw), String> {
@@ -97,6 +112,14 @@ impl Sampling {
 }
 
 impl Checking {
+    /// The flags of one of several comparisons that go on at the same time.
+    pub(super) fn shared_by(&self, jobs: u64) -> Checking {
+        Checking {
+            max_memory: self.max_memory.map(|mebibytes| mebibytes / jobs.max(1)),
+            ..self.clone()
+        }
+    }
+
     fn worker(&self) -> anyhow::Result<Worker> {
         let limits = Limits {
             timeout: self.timeout.map(Duration::from_secs),
@@ -107,8 +130,23 @@ impl Checking {
         Worker::this_program(limits).context("cannot find this program to run the models in")
     }
 
+    /// The engine that is asked for, if it can be had.
+    pub(super) fn engine(&self) -> anyhow::Result<EngineChoice> {
+        let choice = match (self.engine, self.engine_batch_norm) {
+            (EngineName::OnnxRuntime, batch_norm) => EngineChoice::OnnxRuntime { batch_norm },
+            (EngineName::Tract, false) => EngineChoice::BuiltIn,
+            (EngineName::Tract, true) => bail!(
+                "--engine-batch-norm needs --engine onnxruntime; the built-in engine has no other \
+                 BatchNormalization than bnfold's own"
+            ),
+        };
+        choice.check()?;
+        Ok(choice)
+    }
+
     fn options(&self) -> anyhow::Result<VerifyOptions> {
         let mut options = VerifyOptions::default();
+        options.engine = self.engine()?;
         options.samples = self.samples as usize;
         options.seed = self.sampling.seed;
         options.dims = self.sampling.dim.iter().cloned().collect();
@@ -128,27 +166,35 @@ impl Checking {
     }
 }
 
-/// Compares a model with its rewritten bytes.
-pub(super) fn compare(
-    model: &Model,
-    rewritten: &[u8],
-    applied: &Applied<'_>,
-    checking: &Checking,
-) -> anyhow::Result<Found> {
-    let mut options = checking.options()?;
-    options.compare_values.clone_from(&applied.ends);
-    options.changed_values.clone_from(&applied.changed);
-    let rewritten = Source::Bytes(ModelBytes {
-        bytes: rewritten,
-        directory: model.directory(),
-    });
-    let original = source(model)?;
-    Ok(verify_isolated(
-        &checking.worker()?,
-        original,
-        rewritten,
-        &options,
-    ))
+/// Compares a model with rewritten bytes, any number of times.
+#[derive(Debug)]
+pub(super) struct Comparer<'a> {
+    model: &'a Model,
+    original: Source<'a>,
+    worker: Worker,
+    options: VerifyOptions,
+}
+
+impl<'a> Comparer<'a> {
+    pub(super) fn new(model: &'a Model, checking: &Checking) -> anyhow::Result<Comparer<'a>> {
+        Ok(Comparer {
+            model,
+            original: source(model)?,
+            worker: checking.worker()?,
+            options: checking.options()?,
+        })
+    }
+
+    pub(super) fn compare(&self, rewritten: &[u8], applied: &Applied<'_>) -> Found {
+        let mut options = self.options.clone();
+        options.compare_values.clone_from(&applied.ends);
+        options.changed_values.clone_from(&applied.changed);
+        let rewritten = Source::Bytes(ModelBytes {
+            bytes: rewritten,
+            directory: self.model.directory(),
+        });
+        verify_isolated(&self.worker, self.original, rewritten, &options)
+    }
 }
 
 /// What is in memory goes to the worker, a file it opens itself.

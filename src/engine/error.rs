@@ -89,6 +89,34 @@ pub enum EngineError {
         /// What.
         what: &'static str,
     },
+    /// An engine that this build was made without.
+    #[error(
+        "this build of bnfold has no ONNX Runtime; make one with `cargo build --release --features onnxruntime`"
+    )]
+    NotBuilt,
+    /// An engine's library is in none of the places where it is looked for.
+    #[error(
+        "no ONNX Runtime library is found; `pip install onnxruntime`, or set {variable} to the path of its {file}"
+    )]
+    NoLibrary {
+        /// The environment variable that names it.
+        variable: &'static str,
+        /// What the library is called.
+        file: &'static str,
+    },
+    /// A file that is no library of the engine, or none that this build can use.
+    #[error(
+        "{path} cannot be used as the library of ONNX Runtime ({reason}); \
+         set {variable} to another one"
+    )]
+    Library {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        reason: String,
+        /// The environment variable that names it.
+        variable: &'static str,
+    },
     /// The observer asked for the run to end.
     #[error("the run was stopped by its observer")]
     Stopped,

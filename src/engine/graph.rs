@@ -72,7 +72,7 @@ pub(super) enum Callee {
 pub(super) struct Node {
     /// Unique among all nodes of the model, nested ones included.
     #[cfg_attr(
-        not(feature = "engine"),
+        not(any(feature = "engine", feature = "onnxruntime")),
         expect(dead_code, reason = "the key of prepared nodes")
     )]
     pub(super) id: usize,
@@ -99,6 +99,23 @@ impl Node {
         } else {
             format!("{}::{}", self.domain, self.op_type)
         }
+    }
+
+    /// Whether the operator says the type of its floating-point results itself.
+    pub(super) fn says_its_type(&self) -> bool {
+        const SAY_THEMSELVES: [&str; 10] = [
+            "Cast",
+            "CastLike",
+            "ConstantOfShape",
+            "EyeLike",
+            "OneHot",
+            "RandomNormal",
+            "RandomUniform",
+            "RandomNormalLike",
+            "RandomUniformLike",
+            "Bernoulli",
+        ];
+        SAY_THEMSELVES.contains(&self.op_type.as_str())
     }
 
     /// The graphs that this node may run, with the attribute that holds each.

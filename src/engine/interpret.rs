@@ -25,16 +25,21 @@ pub(super) struct Interpreter {
     program: Program,
     precision: Precision,
     budget: Budget,
-    delegate: Delegate,
+    delegate: Box<dyn Delegate>,
 }
 
 impl Interpreter {
-    pub(super) fn new(program: Program, precision: Precision, budget: Budget) -> Interpreter {
+    pub(super) fn new(
+        program: Program,
+        precision: Precision,
+        budget: Budget,
+        delegate: Box<dyn Delegate>,
+    ) -> Interpreter {
         Interpreter {
             program,
             precision,
             budget,
-            delegate: Delegate::default(),
+            delegate,
         }
     }
 }
@@ -77,7 +82,7 @@ impl Interpreter {
         let mut run = Run {
             precision: self.precision,
             budget: self.budget,
-            delegate: &mut self.delegate,
+            delegate: self.delegate.as_mut(),
             observer,
             scope: String::new(),
             is_partial,
@@ -105,7 +110,8 @@ impl Session for Interpreter {
     fn notes(&self) -> Vec<String> {
         let widened = self.program.widened && self.precision == Precision::Declared;
         let note = "float16 and bfloat16 are computed in float32";
-        widened.then(|| note.to_owned()).into_iter().collect()
+        let widened = widened.then(|| note.to_owned()).into_iter();
+        widened.chain(self.delegate.notes()).collect()
     }
 
     fn run(
@@ -211,7 +217,7 @@ fn check_input(port: &Port, tensor: &Tensor) -> Result<(), EngineError> {
 pub(super) struct Run<'r> {
     pub(super) precision: Precision,
     budget: Budget,
-    delegate: &'r mut Delegate,
+    delegate: &'r mut dyn Delegate,
     pub(super) observer: &'r mut dyn Observer,
     /// Empty in the main graph, else the names of the nodes that lead here.
     pub(super) scope: String,
@@ -311,16 +317,15 @@ impl Run<'_> {
         table: &Table,
     ) -> Result<Vec<Tensor>, EngineError> {
         match &node.callee {
-            Callee::Foreign => return Err(unsupported(node)),
             Callee::Function(body) => {
                 let body = Arc::clone(body);
                 return self.nested(node, |run| run.graph(&body, inputs, &[]));
             }
-            Callee::Operator => {}
-        }
-        if control::is_control(&node.op_type) {
-            let mut call = self.call(node, inputs);
-            return self.nested(node, |run| control::run(run, &mut call, table));
+            Callee::Operator if control::is_control(&node.op_type) => {
+                let mut call = self.call(node, inputs);
+                return self.nested(node, |run| control::run(run, &mut call, table));
+            }
+            Callee::Operator | Callee::Foreign => {}
         }
         let declared = declared_type(node, &inputs);
         let call = self.call(node, inputs);
@@ -413,20 +418,7 @@ fn fault_error(node: &Node, fault: &Fault) -> EngineError {
 ///
 /// `None` where the operator says the type itself.
 fn declared_type(node: &Node, inputs: &[Option<Tensor>]) -> Option<ElementType> {
-    const SAY_THEMSELVES: [&str; 11] = [
-        "Cast",
-        "CastLike",
-        "ConstantOfShape",
-        "EyeLike",
-        "OneHot",
-        "RandomNormal",
-        "RandomUniform",
-        "RandomNormalLike",
-        "RandomUniformLike",
-        "Bernoulli",
-        "BatchNormalization",
-    ];
-    if SAY_THEMSELVES.contains(&node.op_type.as_str()) {
+    if node.says_its_type() || node.op_type == "BatchNormalization" {
         return None;
     }
     let elements = inputs.iter().flatten().map(Tensor::element);

@@ -1,15 +1,17 @@
-//! Runs ONNX models: the only room that names tract.
+//! Runs ONNX models: the only room that names tract or ONNX Runtime.
 //!
 //! A model is run node by node on concrete tensors, so nothing is folded, fused or rewritten on the way:
 //! what is compared later is what the model says.
 //! BatchNormalization runs on the project's own kernel, the truth (`Precision::Double`) on own float64 kernels,
 //! float32 convolutions and matrix products and the operators without an own kernel on tract, one node at a time.
 //! float16 and bfloat16 are computed in float32.
+//! An [`EngineChoice`] puts ONNX Runtime in tract's and most own kernels' place, or gives it whole models.
 
 #[cfg(test)]
 mod agreement;
 mod assume;
 mod call;
+mod choice;
 pub mod constant;
 mod control;
 mod decode;
@@ -20,6 +22,8 @@ mod graph;
 mod guard;
 mod interpret;
 mod kernels;
+#[cfg(feature = "onnxruntime")]
+mod onnxruntime;
 mod partial;
 mod ranges;
 mod rows;
@@ -30,6 +34,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 
+pub use choice::EngineChoice;
 pub use element::ElementType;
 pub use error::EngineError;
 pub use graph::{Dim, Port, Signature};
@@ -249,6 +254,7 @@ impl Engine for BuiltIn {
             program,
             precision,
             self.budget,
+            delegate::built_in(),
         )))
     }
 
@@ -266,6 +272,7 @@ impl Engine for BuiltIn {
             program,
             precision,
             self.budget,
+            delegate::built_in(),
         )))
     }
 }

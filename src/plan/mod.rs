@@ -17,7 +17,7 @@ mod upstream;
 
 use std::collections::BTreeMap;
 
-use globset::GlobSet;
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use crate::graph::{Effect, Graph, NodeId, ValueId};
 use crate::rules::Refusal;
@@ -42,6 +42,18 @@ pub struct PlanOptions {
     pub max_growth: Option<u64>,
     /// Seeds that may not be folded, each with its reason; filled by checks that come after planning.
     pub excluded: BTreeMap<NodeId, Refusal>,
+}
+
+/// Patterns of node names, in which `*` matches slashes too, because exporters put them into names.
+///
+/// # Errors
+/// If one of them is no pattern.
+pub fn name_patterns(patterns: &[String]) -> Result<GlobSet, globset::Error> {
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        set.add(GlobBuilder::new(pattern).literal_separator(false).build()?);
+    }
+    set.build()
 }
 
 /// What becomes of the BNs of a model.

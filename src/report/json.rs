@@ -25,7 +25,7 @@ pub fn render_dependence(dependence: &Dependence) -> String {
     pretty(dependence)
 }
 
-fn pretty(value: &impl Serialize) -> String {
+pub(crate) fn pretty(value: &impl Serialize) -> String {
     let text = serde_json::to_string_pretty(value);
     // Every key is a string, and numbers that JSON lacks become null.
     let mut text = text.unwrap_or_else(|error| unreachable!("a report is always JSON: {error}"));

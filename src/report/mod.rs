@@ -4,26 +4,29 @@
 
 pub mod calibration;
 pub mod json;
+mod number;
+mod parameters;
 pub mod text;
 mod verification;
 
 pub use calibration::{
     Assumed, CalibratedNode, CalibrationReport, ReadingFigures, Spread, StandardError, WhatWasDone,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::fold::Folded;
 use crate::graph::Graph;
 use crate::plan::{Entry, Outcome};
 use crate::rules::{Code, Kind};
+pub use parameters::{BINS, Parameters, Range};
 
 /// What happened to a model.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// `bnfold-report/1`.
-    pub schema: &'static str,
+    pub schema: String,
     /// The program's version.
-    pub version: &'static str,
+    pub version: String,
     /// The model that was read.
     pub model: ModelSummary,
     /// Every BatchNormalization, in the order of the graph.
@@ -49,7 +52,7 @@ pub struct Report {
 }
 
 /// A model that was read.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ModelSummary {
     /// Its path.
     pub path: String,
@@ -64,7 +67,7 @@ pub struct ModelSummary {
 }
 
 /// A fold with which the result computes something else, and without which it does not.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FoldAtFault {
     /// The node that is folded.
     pub node: String,
@@ -75,7 +78,7 @@ pub struct FoldAtFault {
 }
 
 /// A model that was written.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OutputSummary {
     /// Its path.
     pub path: String,
@@ -86,7 +89,7 @@ pub struct OutputSummary {
 }
 
 /// What became of a node.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NodeReport {
     /// Its name, or its operator and output.
     pub name: String,
@@ -94,6 +97,8 @@ pub struct NodeReport {
     pub scope: String,
     /// Its operator.
     pub op_type: String,
+    /// What its parameters are like; absent for other operators, and where they are not constant.
+    pub parameters: Option<Parameters>,
     /// The fold, if it is folded.
     pub fold: Option<FoldReport>,
     /// Why it stays, for each way that was tried.
@@ -101,10 +106,10 @@ pub struct NodeReport {
 }
 
 /// How a node is folded.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FoldReport {
     /// `upstream`, `downstream`, `sideways`, `compensation`, `reduction` or `merge`.
-    pub way: &'static str,
+    pub way: String,
     /// The nodes that took the affine.
     pub sites: Vec<SiteReport>,
     /// The nodes that it passed.
@@ -112,19 +117,19 @@ pub struct FoldReport {
 }
 
 /// A node that took an affine.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SiteReport {
     /// The node.
     pub node: String,
     /// `output`, `input`, `tap`, `constant` or `add`.
-    pub side: &'static str,
+    pub side: String,
 }
 
 /// Why a node stays.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Reason {
     /// The way that was tried.
-    pub way: &'static str,
+    pub way: String,
     /// The stable code.
     pub code: Code,
     /// What the reason rests on.
@@ -136,7 +141,7 @@ pub struct Reason {
 }
 
 /// What the comparison of both models said.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 pub enum Verification {
     /// There was nothing to compare: the output is the input, byte for byte.
@@ -152,7 +157,7 @@ pub enum Verification {
 }
 
 /// A comparison of two models on samples.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Comparison {
     /// The verdict's grounds in words: a counterexample, or why it could not be told.
     pub reason: Option<String>,
@@ -179,7 +184,7 @@ pub struct Comparison {
 }
 
 /// How close an output is in both models.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OutputFigures {
     /// The output.
     pub name: String,
@@ -222,12 +227,13 @@ impl Report {
             .entries
             .iter()
             .partition::<Vec<&Entry>, _>(|entry| entry.is_batch_norm());
+        let node = |entry| NodeReport::new(&folded.graph, entry);
         Report {
-            schema: "bnfold-report/1",
-            version: env!("CARGO_PKG_VERSION"),
+            schema: "bnfold-report/1".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
             model: ModelSummary::new(path, &folded.graph),
-            batch_norms: batch_norms.into_iter().map(NodeReport::new).collect(),
-            affines: affines.into_iter().map(NodeReport::new).collect(),
+            batch_norms: batch_norms.into_iter().map(node).collect(),
+            affines: affines.into_iter().map(node).collect(),
             nodes_removed: folded.applied.nodes_removed,
             clones: folded.applied.clones.len(),
             assumed: None,
@@ -266,7 +272,7 @@ fn notes(folded: &Folded<'_>) -> Vec<String> {
 }
 
 impl NodeReport {
-    fn new(entry: &Entry) -> NodeReport {
+    fn new(graph: &Graph<'_>, entry: &Entry) -> NodeReport {
         let (fold, reasons) = match &entry.outcome {
             Outcome::Folded(fold) => {
                 let mut sites: Vec<(&str, &'static str)> = Vec::new();
@@ -278,10 +284,10 @@ impl NodeReport {
                 }
                 let sites = sites.into_iter().map(|(node, side)| SiteReport {
                     node: node.to_owned(),
-                    side,
+                    side: side.to_owned(),
                 });
                 let fold = FoldReport {
-                    way: fold.way.name(),
+                    way: fold.way.name().to_owned(),
                     sites: sites.collect(),
                     through: fold.carriers.clone(),
                 };
@@ -289,7 +295,7 @@ impl NodeReport {
             }
             Outcome::Stays(reasons) => {
                 let reason = |(way, refusal): &(crate::plan::Way, crate::rules::Refusal)| Reason {
-                    way: way.name(),
+                    way: way.name().to_owned(),
                     code: refusal.code,
                     kind: refusal.code.kind(),
                     node: refusal.node.clone(),
@@ -302,6 +308,10 @@ impl NodeReport {
             name: entry.label.clone(),
             scope: entry.scope.clone(),
             op_type: entry.op.clone(),
+            parameters: entry
+                .is_batch_norm()
+                .then(|| Parameters::read(graph, entry.node))
+                .flatten(),
             fold,
             reasons,
         }

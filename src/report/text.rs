@@ -161,7 +161,7 @@ fn fold(text: &mut String, node: &NodeReport, detail: Detail) -> std::fmt::Resul
         sites.join(", ")
     };
     write!(text, "    {}{} → {sites}", node.name, within(node))?;
-    if ["compensation", "reduction"].contains(&fold.way) {
+    if ["compensation", "reduction"].contains(&fold.way.as_str()) {
         write!(text, " {DOUBTFUL}by {}{DOUBTFUL:#}", fold.way)?;
     }
     if !fold.through.is_empty() && detail == Detail::Full {
@@ -189,7 +189,7 @@ fn reasons(text: &mut String, node: &NodeReport, detail: Detail) -> std::fmt::Re
         .iter()
         .filter(|reason| detail == Detail::Full || reason.code.name() != "no-sibling");
     for reason in shown.take(if same { 1 } else { usize::MAX }) {
-        let way = if same { "" } else { reason.way };
+        let way = if same { "" } else { &reason.way };
         writeln!(
             text,
             "      {way:<10} {BOLD}{}{BOLD:#} {DIM}({}){DIM:#} at {}: {}",

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::data::Sample;
 use super::draw::Draw;
-use crate::engine::{Budget, ElementType};
+use crate::engine::{Budget, ElementType, EngineChoice};
 
 /// How close is close enough.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -73,6 +73,8 @@ pub struct VerifyOptions {
     pub changed_values: Vec<String>,
     /// What a model may take before it is refused.
     pub budget: Budget,
+    /// Which engine runs the models as they are; the float64 truth is the built-in engine's.
+    pub engine: EngineChoice,
 }
 
 impl Default for VerifyOptions {
@@ -88,6 +90,7 @@ impl Default for VerifyOptions {
             layers: false,
             changed_values: Vec::new(),
             budget: Budget::default(),
+            engine: EngineChoice::default(),
         }
     }
 }

@@ -68,6 +68,15 @@ impl Pair {
         })
     }
 
+    /// What a reader should know of how either model is run.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let mut notes = self.original.notes();
+        let others = self.rewritten.notes().into_iter();
+        let others: Vec<String> = others.filter(|note| !notes.contains(note)).collect();
+        notes.extend(others);
+        notes
+    }
+
     /// Both models on the same inputs.
     ///
     /// A partial run of the original comes first, because it decides the shapes at the gaps.

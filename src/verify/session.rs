@@ -31,7 +31,6 @@ pub(super) fn compare(
     let plain = Pair::load(engine, models, Precision::Declared).map_err(unknown)?;
     let truth = Pair::load(engine, models, Precision::Double).map_err(unknown)?;
     verification.timings.load = started.elapsed();
-    verification.notes.extend(plain.original.notes());
     let signature = plain.original.signature().clone();
     let matching = match interface::matching(&signature, plain.rewritten.signature()) {
         Ok(matching) => matching,
@@ -369,6 +368,7 @@ impl Comparison<'_> {
     }
 
     fn report(self, verification: &mut Verification) {
+        verification.notes.extend(self.plain.notes());
         let reached = self.outputs.iter().filter(|output| output.is_reached());
         verification.outputs = reached
             .map(|output| output.report(self.tolerance))

@@ -194,6 +194,12 @@ pub enum Unknown {
         /// What the engine said.
         message: String,
     },
+    /// The engine that was asked for cannot be had.
+    #[error("{message}")]
+    NoEngine {
+        /// Why, and what to do.
+        message: String,
+    },
     /// A value that says nothing on every sample.
     #[error(
         "{name:?} is {how} on every sample, so equality there proves nothing; \

@@ -485,7 +485,7 @@ fn constant_subgraphs_are_evaluated() {
 #[cfg(feature = "engine")]
 #[test]
 fn float32_products_run_on_tract_and_agree_with_the_own_kernel() {
-    use crate::engine::delegate::Delegate;
+    use crate::engine::delegate::built_in;
     let model = model(|g| {
         g.input("x", [2, 24, 30, 30])
             .conv(32)
@@ -518,13 +518,13 @@ fn float32_products_run_on_tract_and_agree_with_the_own_kernel() {
         precision: Precision::Declared,
         limit: u64::MAX,
     };
-    let mut delegate = Delegate::default();
+    let mut delegate = built_in();
     assert!(delegate.is_preferred(&call));
-    let ours = delegate.run(&call).unwrap().expect("tract has Conv");
-    let again = delegate.run(&call).unwrap().expect("the plan is kept");
+    let ours = delegate.run(&call).expect("tract has Conv");
+    let again = delegate.run(&call).expect("the plan is kept");
     assert_eq!(ours, again);
     call.precision = Precision::Double;
-    let own = kernels::run(call, &mut Delegate::default())
+    let own = kernels::run(call, built_in().as_mut())
         .unwrap()
         .expect("there is a kernel");
     let (a, b) = (ours[0].to_f64().unwrap(), own[0].to_f64().unwrap());

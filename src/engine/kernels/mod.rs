@@ -1,7 +1,7 @@
 //! The engine's own kernels, one file per family, and the table that finds them.
 //!
 //! A kernel computes in the type its inputs are held in, float32 and float64 by the same source.
-//! What has no kernel here, and the float32 products and convolutions, goes to tract.
+//! What has no kernel here, and what the delegate wants, goes to the delegate.
 
 mod batch_norm;
 mod binary;
@@ -28,6 +28,7 @@ mod window;
 
 use super::call::{Call, Fault, Outcome};
 use super::delegate::Delegate;
+use super::graph::Callee;
 use super::tensor::Tensor;
 
 type Kernel = fn(&mut Call<'_>) -> Outcome;
@@ -35,24 +36,24 @@ type Kernel = fn(&mut Call<'_>) -> Outcome;
 /// Computes a node; `None` if nobody has its operator.
 pub(super) fn run(
     mut call: Call<'_>,
-    delegate: &mut Delegate,
+    delegate: &mut dyn Delegate,
 ) -> Result<Option<Vec<Tensor>>, Fault> {
-    if delegate.is_preferred(&call) {
-        // tract takes some invalid nodes; the standard's shape is asked for first.
+    let is_standard = matches!(call.node.callee, Callee::Operator);
+    let own = kernel(&call.node.op_type).filter(|_| is_standard);
+    if own.is_none() || delegate.is_preferred(&call) {
+        // A delegate may take invalid nodes; the standard's shape is asked for first.
         let shape = match call.node.op_type.as_str() {
-            "Conv" => conv::output_shape(&call)?,
-            _ => matmul::output_shape(&call)?,
+            "Conv" if is_standard => Some(conv::output_shape(&call)?),
+            "Gemm" | "MatMul" if is_standard => Some(matmul::output_shape(&call)?),
+            _ => None,
         };
-        let outputs = delegate.run(&call)?;
-        let fits = |outputs: &Vec<Tensor>| outputs.iter().all(|tensor| tensor.shape() == shape);
-        if let Some(outputs) = outputs.filter(fits) {
+        let fits = |tensor: &Tensor| shape.as_ref().is_none_or(|shape| tensor.shape() == shape);
+        let outputs = delegate.run(&call);
+        if let Some(outputs) = outputs.filter(|outputs| outputs.iter().all(fits)) {
             return Ok(Some(outputs));
         }
     }
-    match kernel(&call.node.op_type) {
-        Some(kernel) => kernel(&mut call).map(Some),
-        None => delegate.run(&call),
-    }
+    own.map(|kernel| kernel(&mut call)).transpose()
 }
 
 fn kernel(op_type: &str) -> Option<Kernel> {

@@ -20,7 +20,7 @@ use std::time::Duration;
 pub use worker::serve;
 
 use super::options::VerifyOptions;
-use super::verdict::{Unknown, Verdict, Verification};
+use super::verdict::{Unknown, Verification};
 use crate::engine::ModelBytes;
 
 /// What a worker may take.
@@ -89,13 +89,7 @@ pub fn verify_isolated(
     options: &VerifyOptions,
 ) -> Verification {
     let outcome = run(worker, [original, rewritten], options);
-    outcome.unwrap_or_else(|how| {
-        let mut verification = super::blank(options, "built-in");
-        verification.verdict = Verdict::Unknown {
-            reason: Unknown::Ended { how },
-        };
-        verification
-    })
+    outcome.unwrap_or_else(|how| super::blank(options, Unknown::Ended { how }))
 }
 
 fn run(

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::engine::Tensor;
+use crate::engine::{BuiltIn, Engine, Tensor};
 use crate::verify::data::Sample;
 
 fn simple() -> ModelProto {

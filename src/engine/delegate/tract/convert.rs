@@ -1,12 +1,14 @@
-//! The engine's tensors, types and attributes ↔ tract's.
+//! The engine's tensors, types and nodes ↔ tract's.
 
 use std::sync::Arc;
 
+use prost::Message;
 use tract_onnx::pb;
 use tract_onnx::tract_hir::internal::{Datum, DatumType, TDim, Tensor as TractTensor};
 
+use crate::engine::delegate::proto;
 use crate::engine::element::ElementType;
-use crate::engine::graph::{Attribute, Node};
+use crate::engine::graph::Node;
 use crate::engine::tensor::{Data, Element, Tensor};
 
 pub(super) fn datum_type(element: ElementType) -> Option<DatumType> {
@@ -83,73 +85,8 @@ pub(super) fn from_tract(tensor: &TractTensor) -> Option<Tensor> {
     }
 }
 
-/// The node as tract's schema has it, its values renamed by position; `None` for attributes that it cannot hold.
+/// The node in tract's schema, its values renamed by position; `None` for attributes that it cannot hold.
 pub(super) fn node(node: &Node, is_present: &[bool]) -> Option<pb::NodeProto> {
-    let name = |prefix: &str, index: usize, present: bool| {
-        if present {
-            format!("{prefix}{index}")
-        } else {
-            String::new()
-        }
-    };
-    // Trailing absent inputs are dropped: tract counts inputs to see which are there.
-    let n_inputs = is_present
-        .iter()
-        .rposition(|&present| present)
-        .map_or(0, |last| last + 1);
-    let inputs = is_present.iter().take(n_inputs).enumerate();
-    let outputs = node.outputs.iter().enumerate();
-    Some(pb::NodeProto {
-        input: inputs
-            .map(|(index, &present)| name("input", index, present))
-            .collect(),
-        output: outputs
-            .map(|(index, slot)| name("output", index, slot.is_some()))
-            .collect(),
-        name: "node".to_owned(),
-        op_type: node.op_type.clone(),
-        attribute: node
-            .attributes
-            .iter()
-            .map(|(name, value)| attribute(name, value))
-            .collect::<Option<Vec<_>>>()?,
-        ..pb::NodeProto::default()
-    })
-}
-
-fn attribute(name: &str, value: &Attribute) -> Option<pb::AttributeProto> {
-    use pb::attribute_proto::AttributeType;
-    let mut proto = pb::AttributeProto {
-        name: name.to_owned(),
-        ..pb::AttributeProto::default()
-    };
-    let kind = match value {
-        Attribute::Float(value) => {
-            proto.f = *value;
-            AttributeType::Float
-        }
-        Attribute::Int(value) => {
-            proto.i = *value;
-            AttributeType::Int
-        }
-        Attribute::String(bytes) => {
-            proto.s = bytes.clone();
-            AttributeType::String
-        }
-        Attribute::Floats(values) => {
-            proto.floats = values.clone();
-            AttributeType::Floats
-        }
-        Attribute::Ints(values) => {
-            proto.ints = values.clone();
-            AttributeType::Ints
-        }
-        Attribute::Strings(list) => {
-            proto.strings = list.clone();
-            AttributeType::Strings
-        }
-        Attribute::Tensor(_) | Attribute::Graph(_) | Attribute::Type => return None,
-    };
-    proto.r#type = kind as i32;
-    Some(proto)
+    let proto = proto::node(node, is_present)?;
+    pb::NodeProto::decode(proto.encode_to_vec().as_slice()).ok()
 }

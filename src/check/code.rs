@@ -1,0 +1,85 @@
+//! The stable code of every finding, and how grave it is unless people say otherwise.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// How grave a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// Worth knowing.
+    Note,
+    /// Should be looked at.
+    Warning,
+    /// Must not be deployed.
+    Error,
+}
+
+impl Severity {
+    /// The severity's name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Severity::Note => "note",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+macro_rules! codes {
+    ($($variant:ident, $code:literal, $severity:ident, $summary:literal;)*) => {
+        /// The stable code of a finding.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[non_exhaustive]
+        pub enum FindingCode {
+            $(#[doc = $summary] #[serde(rename = $code)] $variant,)*
+        }
+
+        impl FindingCode {
+            /// Every code, in the order of the documentation.
+            pub const ALL: &'static [FindingCode] = &[$(FindingCode::$variant),*];
+
+            /// The code as it stands in reports and configuration.
+            pub fn name(self) -> &'static str {
+                match self { $(FindingCode::$variant => $code),* }
+            }
+
+            /// The severity unless a policy says otherwise.
+            pub fn severity(self) -> Severity {
+                match self { $(FindingCode::$variant => Severity::$severity),* }
+            }
+
+            /// What it means, in one sentence.
+            pub fn summary(self) -> &'static str {
+                match self { $(FindingCode::$variant => $summary),* }
+            }
+        }
+    };
+}
+
+codes! {
+    Foldable, "foldable", Warning, "A BatchNormalization is left that algebra allows to fold away.";
+    TrainingMode, "training-batch-norm", Error, "A BatchNormalization is in training mode: answers depend on the batch.";
+    NotFinite, "non-finite-parameter", Error, "A parameter of a BatchNormalization is NaN or infinite, or makes its scale so.";
+    NegativeVariance, "negative-variance", Error, "A stored variance is negative.";
+    LargeScale, "large-scale", Warning, "Variance plus epsilon is so small that the scale exceeds a bound.";
+    DeadChannel, "dead-channel", Note, "A scale is zero: the channel gives the same number for every input.";
+    HalfOverflow, "float16-overflow", Note, "A parameter or the affine exceeds the range of float16.";
+    OverridableInitializer, "overridable-parameter", Note, "A parameter is also a graph input, so a caller may override it.";
+    RangeGrowth, "range-growth", Note, "Folding widens one channel's weights far beyond the others'.";
+    NotEquivalent, "not-equivalent", Error, "The folded model does not compute what the original does.";
+    NotVerifiable, "not-verifiable", Warning, "It could not be told whether the folded model computes the same.";
+}
+
+impl fmt::Display for FindingCode {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}

@@ -1,0 +1,19 @@
+//! Check: what a CI job should know about a model before it is deployed, as data.
+//!
+//! [`findings`] reads a [`Report`] and says what stands out; a [`Policy`] gives each code its severity and its bounds; a
+//! [`Baseline`] takes away what was accepted before.
+//! Nothing here reads models, runs them, or prints.
+
+mod audit;
+mod baseline;
+mod code;
+mod finding;
+mod policy;
+mod shard;
+
+pub use audit::{Audit, Audited, MergeError};
+pub use baseline::{Baseline, BaselineError};
+pub use code::{FindingCode, Severity};
+pub use finding::{Finding, findings};
+pub use policy::{Bounds, Level, Policy};
+pub use shard::{Shard, ShardError};

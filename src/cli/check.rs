@@ -1,0 +1,194 @@
+//! `bnfold check MODEL…`: plans, verifies, and applies a policy; writes no model.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use anyhow::Context as _;
+use bnfold::check::{
+    Audit, Audited, Baseline, FindingCode, Level, Policy, Severity, Shard, findings,
+};
+use bnfold::fold::fold;
+use bnfold::onnx::Model;
+use bnfold::report::Report;
+use bnfold::settle::OnDifferent;
+use clap::Args;
+
+use super::Exit;
+use super::checked::Check;
+use super::config::{Config, FailOn, LevelName, code};
+use super::models;
+use super::output::sentence;
+use super::progress::Progress;
+use super::reports::Reports;
+use super::selection::Selection;
+use super::verification::Checking;
+
+/// Arguments of `bnfold check`.
+#[derive(Args, Debug)]
+pub(super) struct CheckArgs {
+    /// Models, directories that hold some, or patterns like 'zoo/**/*.onnx'
+    #[arg(required = true, value_name = "MODEL|DIR|GLOB")]
+    models: Vec<String>,
+    /// The configuration; else the nearest bnfold.toml from the working directory up
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How grave findings of a code are: off, note, warning or error (may be repeated)
+    #[arg(long, value_name = "CODE=LEVEL", value_parser = severity)]
+    severity: Vec<(FindingCode, LevelName)>,
+    /// The least severity that makes the check fail; warning, unless the configuration says otherwise
+    #[arg(long, value_enum, value_name = "SEVERITY")]
+    fail_on: Option<FailOn>,
+    /// Findings that were accepted before; only new ones count
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+    /// Accept today's findings: write them to a file for --baseline
+    #[arg(long, value_name = "FILE")]
+    write_baseline: Option<PathBuf>,
+    /// How many models are checked side by side; they share what --max-memory gives
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: u16,
+    /// Check a part of the models only: I of N, the same models on every run
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+    /// Plan only
+    #[arg(long)]
+    no_verify: bool,
+    #[command(flatten)]
+    reports: Reports,
+    #[command(flatten)]
+    checking: Checking,
+    #[command(flatten)]
+    selection: Selection,
+}
+
+fn severity(text: &str) -> Result<(FindingCode, LevelName), String> {
+    use clap::ValueEnum as _;
+    let wrong = || format!("{text:?} is not CODE=LEVEL, like dead-channel=off");
+    let (name, level) = text.split_once('=').ok_or_else(wrong)?;
+    let level = LevelName::from_str(level, false)
+        .map_err(|_| format!("{level:?} is no level; give off, note, warning or error"))?;
+    Ok((code(name)?, level))
+}
+
+pub(super) fn run(arguments: &CheckArgs) -> anyhow::Result<Exit> {
+    arguments.reports.check()?;
+    arguments.checking.engine()?;
+    let mut config = Config::load(arguments.config.as_deref())?;
+    for &(code, level) in &arguments.severity {
+        config.policy.levels.insert(code, Level::from(level));
+    }
+    let baseline = arguments
+        .baseline
+        .as_deref()
+        .map(read_baseline)
+        .transpose()?;
+    let mut paths = models::find(&arguments.models)?;
+    if let Some(shard) = arguments.shard {
+        paths.retain(|path| shard.holds(&models::name(path)));
+    }
+    let job = Job {
+        arguments,
+        policy: &config.policy,
+        checking: arguments.checking.shared_by(arguments.jobs.into()),
+    };
+    let mut audit = Audit::new(job.all(&paths));
+    let written = arguments
+        .write_baseline
+        .as_ref()
+        .map(|_| Baseline::of(&audit));
+    for baseline in baseline.iter().chain(&written) {
+        audit
+            .models
+            .iter_mut()
+            .for_each(|audited| baseline.accept(audited));
+    }
+    let is_whole = arguments.reports.give(&audit)?;
+    if let (Some(path), Some(baseline)) = (&arguments.write_baseline, written) {
+        std::fs::write(path, baseline.render())
+            .with_context(|| format!("cannot write the baseline {}", path.display()))?;
+    }
+    let least = arguments.fail_on.or(config.fail_on);
+    let least = least.map_or(Severity::Warning, Severity::from);
+    Ok(answer(&audit, is_whole, least))
+}
+
+/// Trouble goes before findings; what is accepted, or less grave than the least severity, does not count.
+pub(super) fn answer(audit: &Audit, is_whole: bool, least: Severity) -> Exit {
+    if !is_whole || audit.troubles().next().is_some() {
+        return Exit::Trouble;
+    }
+    match audit.open().any(|(_, finding)| finding.severity >= least) {
+        true => Exit::No,
+        false => Exit::Yes,
+    }
+}
+
+fn read_baseline(path: &Path) -> anyhow::Result<Baseline> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the baseline {}", path.display()))?;
+    Baseline::parse(&text).with_context(|| path.display().to_string())
+}
+
+/// What is the same for all models of a check.
+struct Job<'a> {
+    arguments: &'a CheckArgs,
+    policy: &'a Policy,
+    checking: Checking,
+}
+
+impl Job<'_> {
+    /// All models, as many side by side as there are jobs.
+    fn all(&self, paths: &[PathBuf]) -> Vec<Audited> {
+        let next = AtomicUsize::new(0);
+        let done = Mutex::new(Vec::new());
+        let progress = Progress::counting(paths.len());
+        thread::scope(|scope| {
+            for _ in 0..usize::from(self.arguments.jobs).min(paths.len()) {
+                scope.spawn(|| {
+                    while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let audited = self.one(path);
+                        progress.step();
+                        let mut done = done.lock().unwrap_or_else(|broken| broken.into_inner());
+                        done.push(audited);
+                    }
+                });
+            }
+        });
+        done.into_inner()
+            .unwrap_or_else(|broken| broken.into_inner())
+    }
+
+    fn one(&self, path: &Path) -> Audited {
+        let mut audited = Audited {
+            path: models::name(path),
+            findings: Vec::new(),
+            trouble: None,
+            report: None,
+        };
+        match self.report(path) {
+            Ok(report) => {
+                audited.findings = findings(&report, self.policy);
+                audited.report = Some(report);
+            }
+            Err(error) => audited.trouble = Some(sentence(&error)),
+        }
+        audited
+    }
+
+    fn report(&self, path: &Path) -> anyhow::Result<Report> {
+        let model = Model::open(path)?;
+        let selection = &self.arguments.selection;
+        let mut options = selection.plan_options()?;
+        let folded = fold(&model, selection.reading(), &options)?;
+        let check = Check {
+            model: &model,
+            checking: (!self.arguments.no_verify).then_some(&self.checking),
+            on_different: OnDifferent::Refuse,
+            progress: &Progress::new(false),
+        };
+        let checked = check.run(folded, &mut options)?;
+        Ok(checked.report(&models::name(path)))
+    }
+}

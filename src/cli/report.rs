@@ -1,0 +1,57 @@
+//! `bnfold report merge`: the reports of a check's shards as one.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+use bnfold::check::Audit;
+use clap::{Args, Subcommand};
+
+use super::Exit;
+use super::check::answer;
+use super::config::FailOn;
+use super::reports::Reports;
+
+/// Arguments of `bnfold report`.
+#[derive(Args, Debug)]
+pub(super) struct ReportArgs {
+    #[command(subcommand)]
+    command: ReportCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ReportCommand {
+    /// Join the JSON reports of a check's shards; answers as one check of all models would
+    Merge(MergeArgs),
+}
+
+#[derive(Args, Debug)]
+struct MergeArgs {
+    /// JSON reports of bnfold check
+    #[arg(required = true, value_name = "REPORT")]
+    shards: Vec<PathBuf>,
+    /// The least severity that makes the answer no
+    #[arg(long, value_enum, default_value_t = FailOn::Warning, value_name = "SEVERITY")]
+    fail_on: FailOn,
+    #[command(flatten)]
+    reports: Reports,
+}
+
+pub(super) fn run(arguments: &ReportArgs) -> anyhow::Result<Exit> {
+    let ReportCommand::Merge(merge) = &arguments.command;
+    merge.reports.check()?;
+    let shards = merge.shards.iter().map(|path| read(path));
+    let audit = Audit::merge(shards.collect::<anyhow::Result<Vec<Audit>>>()?)?;
+    let is_whole = merge.reports.give(&audit)?;
+    Ok(answer(&audit, is_whole, merge.fail_on.into()))
+}
+
+fn read(path: &Path) -> anyhow::Result<Audit> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the report {}", path.display()))?;
+    serde_json::from_str(&text).map_err(|error| {
+        anyhow!(
+            "{} is no report of bnfold check ({error}); make one with --report FILE.json",
+            path.display()
+        )
+    })
+}

@@ -1,0 +1,56 @@
+//! Where reports go: standard output in one format, files in the formats of their endings.
+
+use std::path::PathBuf;
+
+use bnfold::check::Audit;
+use bnfold::format::Format;
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+
+use super::output::{say, sentence, tell};
+
+/// Flags of the reports.
+#[derive(Args, Debug)]
+pub(super) struct Reports {
+    /// What is printed
+    #[arg(long, default_value = "text", value_name = "FORMAT", value_parser = format())]
+    format: Format,
+    /// Write a report to a file too, in the format of its ending (may be repeated)
+    #[arg(long, value_name = "FILE")]
+    report: Vec<PathBuf>,
+}
+
+fn format() -> impl clap::builder::TypedValueParser<Value = Format> {
+    let names = Format::ALL.iter().map(|(_, name, _)| *name);
+    PossibleValuesParser::new(names).map(|given| {
+        let known = Format::ALL.iter().find(|(_, name, _)| *name == given);
+        known.map_or(Format::Text, |(format, _, _)| *format)
+    })
+}
+
+impl Reports {
+    /// Refuses files whose ending no format has, before anything is done.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        for path in &self.report {
+            Format::of(path)?;
+        }
+        Ok(())
+    }
+
+    /// Prints and writes all reports; those that cannot be written are told, and keep no other from being written.
+    pub(super) fn give(&self, audit: &Audit) -> anyhow::Result<bool> {
+        say(&self.format.render(audit))?;
+        let mut is_whole = true;
+        for path in &self.report {
+            let rendered =
+                anstream::adapter::strip_str(&Format::of(path)?.render(audit)).to_string();
+            if let Err(error) = std::fs::write(path, rendered) {
+                let error = anyhow::Error::new(error);
+                let error = error.context(format!("cannot write the report {}", path.display()));
+                tell(&format!("bnfold: {}\n", sentence(&error)))?;
+                is_whole = false;
+            }
+        }
+        Ok(is_whole)
+    }
+}

@@ -1,0 +1,60 @@
+//! Nodes that tract computes, each as a model of its own.
+//!
+//! Of tract's passes only code generation runs, never declutter or fuse.
+//! Constant inputs are given as constants, so that weights are packed once; a prepared node serves
+//! until the shapes of its inputs change.
+
+mod convert;
+mod prepare;
+
+use std::collections::HashMap;
+
+use super::Delegate;
+use crate::engine::Precision;
+use crate::engine::call::Call;
+use crate::engine::element::ElementType;
+use crate::engine::guard;
+use crate::engine::tensor::Tensor;
+
+/// Fewer multiplications than this are done sooner than handed over.
+const WORTHWHILE: usize = 1 << 12;
+
+/// The prepared nodes of one model.
+#[derive(Debug, Default)]
+pub(super) struct Tract {
+    prepared: HashMap<usize, Option<prepare::Prepared>>,
+}
+
+impl Delegate for Tract {
+    /// float32 products and convolutions.
+    fn is_preferred(&self, call: &Call<'_>) -> bool {
+        let is_heavy = matches!(call.node.op_type.as_str(), "Conv" | "Gemm" | "MatMul");
+        let is_f32 = |tensor: &Tensor| tensor.data().element() == ElementType::Float32;
+        let mut inputs = call.inputs.iter().flatten();
+        is_heavy
+            && call.precision == Precision::Declared
+            && inputs.clone().all(is_f32)
+            && inputs.clone().all(|tensor| !tensor.is_empty())
+            && inputs.any(|tensor| tensor.len() > WORTHWHILE)
+    }
+
+    fn run(&mut self, call: &Call<'_>) -> Option<Vec<Tensor>> {
+        // tract looks operators up by name, without the domain.
+        if !call.node.domain.is_empty() {
+            return None;
+        }
+        let prepared = self.prepared.entry(call.node.id).or_insert(None);
+        if !prepared
+            .as_ref()
+            .is_some_and(|prepared| prepared.fits(call))
+        {
+            *prepared = guard::catch(|| prepare::Prepared::new(call)).ok().flatten();
+        }
+        let ready = prepared.as_ref()?;
+        let outputs = guard::catch(|| ready.run(call)).ok().flatten();
+        if outputs.is_none() {
+            *prepared = None;
+        }
+        outputs
+    }
+}

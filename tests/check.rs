@@ -1,0 +1,236 @@
+//! `bnfold check` as a CI job meets it: exit codes, policies, baselines, shards, reports.
+
+use bnfold::testing::{Tensor, ToBytes, model};
+use serde_json::Value;
+
+mod desk;
+use desk::{Desk, code, stderr, stdout};
+
+/// A model with a BN that folds.
+fn foldable() -> Vec<u8> {
+    model(|g| g.input("x", [1, 4, 5, 5]).conv(4).batch_norm().output("y")).to_bytes()
+}
+
+/// A model whose BN stays for good, with a scale of zero in channel 2.
+fn dead() -> Vec<u8> {
+    let built = model(|g| {
+        let scale = g.initializer("scale", Tensor::floats(&[4], [1.0, 2.0, 0.0, 1.0]));
+        let norm = g.input("x", [1, 4, 5, 5]).sigmoid().batch_norm();
+        norm.with_input(1, &scale).sigmoid().output("y")
+    });
+    built.to_bytes()
+}
+
+/// A model without BN.
+fn clean() -> Vec<u8> {
+    model(|g| g.input("x", [1, 4, 5, 5]).conv(4).relu().output("y")).to_bytes()
+}
+
+fn zoo() -> Desk {
+    let desk = Desk::new();
+    std::fs::create_dir_all(desk.path("zoo/deep")).expect("a directory");
+    desk.put("zoo/clean.onnx", &clean());
+    desk.put("zoo/dead.onnx", &dead());
+    desk.put("zoo/deep/foldable.onnx", &foldable());
+    desk
+}
+
+fn json(desk: &Desk, name: &str) -> Value {
+    let text = std::fs::read_to_string(desk.path(name)).expect("a report");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+#[test]
+fn clean_models_are_0_findings_1_and_trouble_2() {
+    let desk = zoo();
+    let clean = desk.run(&["check", "zoo/clean.onnx"]);
+    assert_eq!(code(&clean), 0, "{}", stdout(&clean));
+    assert_eq!(stdout(&clean), "1 model: 0 errors, 0 warnings, 0 notes\n");
+    let found = desk.run(&["check", "zoo"]);
+    assert_eq!(code(&found), 1, "{}", stdout(&found));
+    let said = stdout(&found);
+    let expected = "\
+zoo/dead.onnx: note dead-channel at bn_0: the scale is zero in channel 2 of 4
+zoo/deep/foldable.onnx: warning foldable at bn_0: it can be folded into conv_0
+3 models: 0 errors, 1 warning, 1 note
+";
+    assert_eq!(said, expected);
+    desk.put("zoo/broken.onnx", b"\x08");
+    let trouble = desk.run(&["check", "zoo"]);
+    assert_eq!(code(&trouble), 2);
+    assert!(stdout(&trouble).contains("zoo/broken.onnx: trouble: "));
+    assert!(stdout(&trouble).contains("; 1 could not be checked"));
+    assert_eq!(desk.files(), ["zoo"], "nothing is written");
+}
+
+#[test]
+fn files_directories_and_patterns_name_each_model_once() {
+    let desk = zoo();
+    let output = desk.run(&["check", "zoo", "zoo/**/f*.onnx", "zoo/clean.onnx"]);
+    assert!(
+        stdout(&output).contains("\n3 models:"),
+        "{}",
+        stdout(&output)
+    );
+    for nothing in ["zoo/*.pb", "nowhere/*.onnx"] {
+        let output = desk.run(&["check", nothing]);
+        assert_eq!(code(&output), 2);
+        assert_eq!(
+            stderr(&output),
+            format!("bnfold: no file matches {nothing}\n")
+        );
+    }
+    std::fs::create_dir(desk.path("empty")).expect("a directory");
+    let output = desk.run(&["check", "empty"]);
+    assert_eq!(code(&output), 2);
+    assert!(
+        stderr(&output).contains("holds no .onnx file"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn severities_come_from_flags_before_the_configuration() {
+    let desk = zoo();
+    let model = ["check", "zoo/dead.onnx"];
+    assert_eq!(code(&desk.run(&model)), 0, "a note is no failure");
+    let strict = [&model[..], &["--fail-on", "note"]].concat();
+    assert_eq!(code(&desk.run(&strict)), 1);
+    desk.put("bnfold.toml", b"[severity]\ndead-channel = \"error\"\n");
+    assert_eq!(
+        code(&desk.run(&model)),
+        1,
+        "found from the working directory up"
+    );
+    let off = [&model[..], &["--severity", "dead-channel=off"]].concat();
+    assert_eq!(code(&desk.run(&off)), 0);
+    desk.put("other.toml", b"fail-on = \"error\"\n");
+    let other = [&model[..], &["--config", "other.toml"]].concat();
+    assert_eq!(code(&desk.run(&other)), 0);
+}
+
+#[test]
+fn a_wrong_configuration_is_refused_with_its_line() {
+    let desk = zoo();
+    for (text, part) in [
+        (
+            "[severity]\nfoldabel = \"off\"\n",
+            "line 2: \"foldabel\" is no",
+        ),
+        ("[severity\n", "line 1: "),
+        ("fail-on = \"never\"\n", "line 1: "),
+        ("[bounds]\nscale = 0\n", "line 2: a bound"),
+    ] {
+        desk.put("bnfold.toml", text.as_bytes());
+        let output = desk.run(&["check", "zoo/clean.onnx"]);
+        assert_eq!(code(&output), 2, "{text}");
+        let said = stderr(&output);
+        assert!(
+            said.contains("bnfold.toml, ") && said.contains(part),
+            "{said}"
+        );
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+    let output = desk.run(&["check", "zoo/clean.onnx", "--config", "none.toml"]);
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("none.toml"), "{}", stderr(&output));
+}
+
+#[test]
+fn accepted_findings_count_for_nothing_and_new_ones_do() {
+    let desk = zoo();
+    let accept = desk.run(&["check", "zoo", "--write-baseline", "baseline.json"]);
+    assert_eq!(code(&accept), 0, "{}", stdout(&accept));
+    let again = desk.run(&["check", "zoo", "--baseline", "baseline.json"]);
+    assert_eq!(code(&again), 0, "{}", stdout(&again));
+    assert!(stdout(&again).contains("(2 more in the baseline)"));
+    desk.put("zoo/new.onnx", &foldable());
+    let new = desk.run(&["check", "zoo", "--baseline", "baseline.json"]);
+    assert_eq!(code(&new), 1);
+    assert!(stdout(&new).contains("zoo/new.onnx: warning foldable"));
+    assert!(!stdout(&new).contains("zoo/deep"), "{}", stdout(&new));
+    desk.put("baseline.json", b"[]");
+    let broken = desk.run(&["check", "zoo", "--baseline", "baseline.json"]);
+    assert_eq!(code(&broken), 2);
+    assert!(
+        stderr(&broken).contains("--write-baseline"),
+        "{}",
+        stderr(&broken)
+    );
+}
+
+#[test]
+fn two_shards_merge_into_what_one_check_gives() {
+    let desk = zoo();
+    for index in 0..6 {
+        desk.put(&format!("zoo/copy_{index}.onnx"), &foldable());
+    }
+    let whole = desk.run(&["check", "zoo", "--jobs", "3", "--report", "whole.json"]);
+    assert_eq!(code(&whole), 1);
+    for index in ["1", "2"] {
+        let (shard, report) = (format!("{index}/2"), format!("{index}.json"));
+        desk.run(&["check", "zoo", "--shard", &shard, "--report", &report]);
+    }
+    let sizes = ["1.json", "2.json"].map(|name| {
+        let report = json(&desk, name);
+        report["models"].as_array().expect("models").len()
+    });
+    assert!(
+        sizes[0] > 0 && sizes[1] > 0 && sizes[0] + sizes[1] == 9,
+        "{sizes:?}"
+    );
+    let merge = [
+        "report", "merge", "2.json", "1.json", "--report", "all.json",
+    ];
+    let merged = desk.run(&merge);
+    assert_eq!(code(&merged), 1, "{}", stderr(&merged));
+    assert_eq!(stdout(&merged), stdout(&whole));
+    assert_eq!(json(&desk, "all.json"), json(&desk, "whole.json"));
+    let twice = desk.run(&["report", "merge", "1.json", "1.json"]);
+    assert_eq!(code(&twice), 2);
+    assert!(stderr(&twice).contains("more than one report"));
+    desk.put("x.json", b"{}");
+    let other = desk.run(&["report", "merge", "x.json"]);
+    assert_eq!(code(&other), 2);
+    assert!(stderr(&other).contains("x.json is no report of bnfold check"));
+}
+
+#[test]
+fn reports_that_can_be_written_are_written() {
+    let desk = zoo();
+    let arguments = [
+        "check",
+        "zoo",
+        "--report",
+        "nowhere/a.json",
+        "--report",
+        "b.json",
+    ];
+    let output = desk.run(&arguments);
+    assert_eq!(code(&output), 2);
+    assert!(
+        stderr(&output).starts_with("bnfold: cannot write the report nowhere/a.json"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(json(&desk, "b.json")["schema"], "bnfold-audit/1");
+    let unknown = desk.run(&["check", "zoo", "--report", "report.pdf"]);
+    assert_eq!(code(&unknown), 2);
+    assert!(stderr(&unknown).contains("report.pdf"));
+}
+
+#[test]
+fn a_shard_out_of_range_and_an_unknown_code_are_refused() {
+    let desk = zoo();
+    for (flags, part) in [
+        (["--shard", "3/2"], "1 ≤ I ≤ N"),
+        (["--severity", "fatal=error"], "no finding's code"),
+        (["--severity", "foldable=fatal"], "no level"),
+        (["--jobs", "0"], "--jobs"),
+    ] {
+        let output = desk.run(&[&["check", "zoo"][..], &flags].concat());
+        assert_eq!(code(&output), 2);
+        assert!(stderr(&output).contains(part), "{}", stderr(&output));
+    }
+}
