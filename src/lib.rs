@@ -22,6 +22,7 @@
 //! | [`settle`] | fold, compare, and go back until the plan is proved or refused |
 //! | [`batch_norm`] | the kernel, inference and training mode |
 //! | [`engine`] | runs a model node by node, in its own types or in float64 |
+//! | [`calibrate`] | statistics from data for training mode, and what the batch does there |
 //! | [`verify`] | two models on samples: equivalent, different, or unknown |
 //! | [`report`] | what happened, for people and for machines |
 //! | [`check`] | what stands out in a report, by code and severity |
@@ -39,6 +40,7 @@ pub mod affine;
 pub mod apply;
 pub mod batch_norm;
 pub mod bisect;
+pub mod calibrate;
 pub mod check;
 pub mod engine;
 pub mod fold;

@@ -7,6 +7,7 @@
 //! (functions) or an initializer would become a graph input (below IR version 4).
 
 mod absorb;
+pub mod inference;
 mod names;
 mod place;
 mod shift_sum;
@@ -97,17 +98,7 @@ pub fn apply<'m>(original: &Graph<'m>, plan: &Plan) -> Result<Applied<'m>, Apply
     for (_, fold) in plan.folds() {
         fold.effects.iter().for_each(|effect| graph.perform(effect));
     }
-    let mut rewrite = Rewrite {
-        original,
-        names: Names::of(original),
-        edits: Edits::new(original.model),
-        renamed: BTreeMap::new(),
-        before: HashMap::new(),
-        serves: HashMap::new(),
-        created: HashMap::new(),
-        clones: Vec::new(),
-        graph,
-    };
+    let mut rewrite = Rewrite::new(original, graph);
     rewrite.parameters()?;
     rewrite.nodes()?;
     let removed = rewrite.sweep().map_err(ApplyError::Edit)?;
@@ -129,18 +120,39 @@ struct Rewrite<'g, 'm> {
     clones: Vec<Copied>,
 }
 
-impl<'m> Rewrite<'_, 'm> {
+impl<'g, 'm> Rewrite<'g, 'm> {
+    fn new(original: &'g Graph<'m>, graph: Graph<'m>) -> Rewrite<'g, 'm> {
+        Rewrite {
+            original,
+            names: Names::of(original),
+            edits: Edits::new(original.model),
+            renamed: BTreeMap::new(),
+            before: HashMap::new(),
+            serves: HashMap::new(),
+            created: HashMap::new(),
+            clones: Vec::new(),
+            graph,
+        }
+    }
+
     /// New weights, biases and other constants.
     fn parameters(&mut self) -> Result<(), ApplyError> {
+        let mut updates = Vec::new();
+        for node in self.graph.node_ids().collect::<Vec<NodeId>>() {
+            updates.extend(self.updates(node)?);
+        }
+        self.settle_all(updates)
+    }
+
+    /// Gives updates their tensors, constant by constant.
+    fn settle_all(&mut self, updates: Vec<Update>) -> Result<(), ApplyError> {
         let mut by_source: BTreeMap<(Option<ValueId>, Option<NodeId>), Vec<Update>> =
             BTreeMap::new();
-        for node in self.graph.node_ids().collect::<Vec<NodeId>>() {
-            for update in self.updates(node)? {
-                let source = self.source(&update);
-                // Absent slots have nothing in common.
-                let alone = source.is_none().then_some(node);
-                by_source.entry((source, alone)).or_default().push(update);
-            }
+        for update in updates {
+            let source = self.source(&update);
+            // Absent slots have nothing in common.
+            let alone = source.is_none().then_some(update.node);
+            by_source.entry((source, alone)).or_default().push(update);
         }
         for ((source, _), updates) in by_source {
             self.settle(source, updates)?;

@@ -1,22 +1,22 @@
 //! `bnfold MODEL -o OUT`: fold, verify, write.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use bnfold::fold::{Folded, fold, without_flaws};
-use bnfold::onnx::{ExternalPolicy, Model, ReadOptions, SaveOptions, WriteError};
+use bnfold::onnx::{Model, WriteError};
 use bnfold::plan::PlanOptions;
 use bnfold::report::text::Detail;
 use bnfold::report::{OutputSummary, Report, Verification, json, text};
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::Exit;
+use super::assume::Assumption;
 use super::checked::{Check, WhenDifferent};
-use super::output::{say, tell};
 use super::progress::Progress;
 use super::selection::Selection;
 use super::verification::Checking;
+use super::writing::Writing;
 
 /// Arguments of `bnfold MODEL -o OUT`.
 #[derive(Args, Debug)]
@@ -24,18 +24,24 @@ pub(super) struct FoldArgs {
     /// The model to fold
     #[arg(required = true)]
     model: Option<PathBuf>,
-    /// Where to write the result; `-` is standard output
-    #[arg(
-        short,
-        long,
-        value_name = "OUT",
-        required_unless_present = "in_place",
-        conflicts_with = "in_place"
-    )]
-    output: Option<PathBuf>,
-    /// Replace the model by the result
+    #[command(flatten)]
+    writing: Writing,
+    /// Take nodes in training mode as inference mode with their stored statistics
     #[arg(long)]
-    in_place: bool,
+    assume_inference: bool,
+    #[command(flatten)]
+    folding: Folding,
+    /// Print the verdict only
+    #[arg(short, long)]
+    quiet: bool,
+    /// Say every way that was tried for every node
+    #[arg(short, long, conflicts_with = "quiet")]
+    verbose: bool,
+}
+
+/// Flags of folding and of its proof.
+#[derive(Args, Debug)]
+pub(super) struct Folding {
     /// Write without verifying
     #[arg(long)]
     no_verify: bool,
@@ -45,35 +51,7 @@ pub(super) struct FoldArgs {
     #[command(flatten)]
     checking: Checking,
     #[command(flatten)]
-    selection: Selection,
-    /// Write a report as JSON
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Which tensors go to a data file beside the result
-    #[arg(long, value_enum, default_value_t = External::Auto, value_name = "WHICH")]
-    external_data: External,
-    /// Tensors of fewer bytes stay in the model file
-    #[arg(long, default_value_t = 1024, value_name = "BYTES")]
-    size_threshold: u64,
-    /// Accept data files that have further hard links
-    #[arg(long)]
-    allow_hard_links: bool,
-    /// Print the verdict only
-    #[arg(short, long)]
-    quiet: bool,
-    /// Say every way that was tried for every node
-    #[arg(short, long, conflicts_with = "quiet")]
-    verbose: bool,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum External {
-    /// Those that were; all long ones if the file would exceed 2 GiB
-    Auto,
-    /// All that reach the size threshold
-    Always,
-    /// None
-    Never,
+    pub(super) selection: Selection,
 }
 
 pub(super) fn run(arguments: &FoldArgs) -> anyhow::Result<Exit> {
@@ -81,106 +59,109 @@ pub(super) fn run(arguments: &FoldArgs) -> anyhow::Result<Exit> {
         bail!("no model is given; try bnfold MODEL -o OUT");
     };
     // What cannot be had is said before the work.
-    arguments.checking.engine()?;
+    arguments.folding.checking.engine()?;
     let progress = Progress::new(!arguments.quiet);
     progress.stage("reading");
-    let reading = ReadOptions {
-        allow_hard_links: arguments.allow_hard_links,
-        ..ReadOptions::default()
-    };
+    let reading = arguments.writing.reading();
     let model = Model::open_with(path, &reading)?;
-    progress.stage("planning");
-    let mut options = arguments.selection.plan_options()?;
-    let named = || path.display().to_string();
-    let folded = fold(&model, arguments.selection.reading(), &options).with_context(named)?;
-    let check = Check {
-        model: &model,
-        checking: (!arguments.no_verify).then_some(&arguments.checking),
-        on_different: arguments.on_different.into(),
+    let Folding {
+        selection,
+        checking,
+        ..
+    } = &arguments.folding;
+    let assumption = match arguments.assume_inference {
+        true => Assumption::of(&model, selection.reading(), &reading)?,
+        false => None,
+    };
+    let read = assumption
+        .as_ref()
+        .map_or(&model, |assumption| &assumption.model);
+    let work = Work {
+        model: read,
+        path,
+        folding: &arguments.folding,
+        writing: &arguments.writing,
         progress: &progress,
     };
-    let mut checked = check.run(folded, &mut options)?;
-    let exit = match &checked.verification {
-        Verification::Different(_) => Exit::No,
-        Verification::Unknown(_) => Exit::Trouble,
-        _ => Exit::Yes,
-    };
-    let output = match exit {
-        Exit::Yes => {
-            progress.stage("writing");
-            let (folded, output) = written(checked.folded, &mut options, arguments, path)?;
-            checked.folded = folded;
-            output
-        }
-        _ => None,
-    };
-    drop(progress);
-    let mut report = checked.report(&named());
-    report.output = output;
-    finish(arguments, &report)?;
-    Ok(exit)
-}
-
-fn written<'m>(
-    mut folded: Folded<'m>,
-    options: &mut PlanOptions,
-    arguments: &FoldArgs,
-    model: &Path,
-) -> anyhow::Result<(Folded<'m>, Option<OutputSummary>)> {
-    let target = arguments.output.as_deref().unwrap_or(model);
-    let save = SaveOptions {
-        external_data: match arguments.external_data {
-            External::Auto => ExternalPolicy::Auto,
-            External::Always => ExternalPolicy::Always,
-            External::Never => ExternalPolicy::Never,
-        },
-        size_threshold: arguments.size_threshold,
-        in_place: arguments.in_place,
-        ..SaveOptions::default()
-    };
-    loop {
-        let saved = match target == Path::new("-") {
-            true => {
-                let mut stdout =
-                    std::io::BufWriter::with_capacity(1 << 18, std::io::stdout().lock());
-                let saved = folded.applied.edits.save_to(&mut stdout, &save);
-                stdout.flush().context("cannot write to standard output")?;
-                saved
-            }
-            false => folded.applied.edits.save(target, &save),
-        };
-        match saved {
-            Ok(saved) => {
-                let output = OutputSummary {
-                    path: target.display().to_string(),
-                    bytes: saved.model_bytes,
-                    data_bytes: saved.data.iter().map(|(_, bytes)| bytes).sum(),
-                };
-                return Ok((folded, Some(output)));
-            }
-            Err(WriteError::Unrepresentable { flaws, .. }) => {
-                folded = without_flaws(folded, options, &flaws)?
-            }
-            Err(error) => return Err(error.into()),
-        }
+    let (mut report, exit) = work.run()?;
+    if let Some(assumption) = assumption {
+        progress.stage("comparing both readings");
+        report.assumed = Some(assumption.measured(&model, checking)?);
+    } else if arguments.assume_inference {
+        let note = "--assume-inference changes nothing: no node is in training mode";
+        report.notes.push(note.to_owned());
     }
-}
-
-fn finish(arguments: &FoldArgs, report: &Report) -> anyhow::Result<()> {
+    drop(progress);
     let detail = match (arguments.quiet, arguments.verbose) {
         (true, _) => Detail::Short,
         (_, true) => Detail::Full,
         _ => Detail::Normal,
     };
-    let text = text::render(report, detail);
-    // The result itself may be on standard output.
-    match arguments.output.as_deref() == Some(Path::new("-")) {
-        true => tell(&text)?,
-        false => say(&text)?,
+    let json = || json::render(&report);
+    arguments
+        .writing
+        .report(&text::render(&report, detail), json)?;
+    Ok(exit)
+}
+
+/// A model to fold and to write.
+#[derive(Debug)]
+pub(super) struct Work<'a> {
+    pub(super) model: &'a Model,
+    /// Where it comes from.
+    pub(super) path: &'a Path,
+    pub(super) folding: &'a Folding,
+    pub(super) writing: &'a Writing,
+    pub(super) progress: &'a Progress,
+}
+
+impl Work<'_> {
+    /// Folds, verifies, and writes what is equivalent.
+    pub(super) fn run(&self) -> anyhow::Result<(Report, Exit)> {
+        self.progress.stage("planning");
+        let selection = &self.folding.selection;
+        let mut options = selection.plan_options()?;
+        let named = || self.path.display().to_string();
+        let folded = fold(self.model, selection.reading(), &options).with_context(named)?;
+        let check = Check {
+            model: self.model,
+            checking: (!self.folding.no_verify).then_some(&self.folding.checking),
+            on_different: self.folding.on_different.into(),
+            progress: self.progress,
+        };
+        let mut checked = check.run(folded, &mut options)?;
+        let exit = match &checked.verification {
+            Verification::Different(_) => Exit::No,
+            Verification::Unknown(_) => Exit::Trouble,
+            _ => Exit::Yes,
+        };
+        let output = match exit {
+            Exit::Yes => {
+                self.progress.stage("writing");
+                let (folded, output) = self.written(checked.folded, &mut options)?;
+                checked.folded = folded;
+                output
+            }
+            _ => None,
+        };
+        let mut report = checked.report(&named());
+        report.output = output;
+        Ok((report, exit))
     }
-    if let Some(path) = &arguments.json {
-        std::fs::write(path, json::render(report))
-            .with_context(|| format!("cannot write the report {}", path.display()))?;
+
+    fn written<'m>(
+        &self,
+        mut folded: Folded<'m>,
+        options: &mut PlanOptions,
+    ) -> anyhow::Result<(Folded<'m>, Option<OutputSummary>)> {
+        loop {
+            match self.writing.save(&folded.applied.edits, self.path)? {
+                Ok(output) => return Ok((folded, Some(output))),
+                Err(WriteError::Unrepresentable { flaws, .. }) => {
+                    folded = without_flaws(folded, options, &flaws)?
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
-    Ok(())
 }

@@ -1,17 +1,23 @@
-//! `bnfold inspect`: the plan, without writing anything.
+//! `bnfold inspect`: the plan, and what the batch does, without writing anything.
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
+use bnfold::calibrate::{DependenceOptions, dependence, training_nodes};
+use bnfold::engine::ModelBytes;
 use bnfold::fold::fold;
-use bnfold::onnx::Model;
+use bnfold::graph::Graph;
+use bnfold::onnx::{Model, ReadOptions};
 use bnfold::report::text::Detail;
-use bnfold::report::{Report, json, text};
+use bnfold::report::{Report, calibration, json, text};
+use bnfold::verify::data::sources;
 use clap::Args;
 
 use super::Exit;
+use super::assume::Assumption;
 use super::output::say;
 use super::selection::Selection;
+use super::verification::Sampling;
 
 /// Arguments of `bnfold inspect`.
 #[derive(Args, Debug)]
@@ -20,7 +26,15 @@ pub(super) struct InspectArgs {
     model: PathBuf,
     #[command(flatten)]
     selection: Selection,
-    /// Print the plan as JSON
+    /// Take nodes in training mode as inference mode with their stored statistics
+    #[arg(long, conflicts_with = "batch_sizes")]
+    assume_inference: bool,
+    /// Show instead how far the answers move when the same samples run in batches of these sizes
+    #[arg(long, value_name = "SIZES", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    batch_sizes: Vec<u32>,
+    #[command(flatten)]
+    sampling: Sampling,
+    /// Print as JSON
     #[arg(long)]
     json: bool,
     /// Say every way that was tried for every node
@@ -30,10 +44,25 @@ pub(super) struct InspectArgs {
 
 pub(super) fn run(arguments: &InspectArgs) -> anyhow::Result<Exit> {
     let model = Model::open(&arguments.model)?;
+    if !arguments.batch_sizes.is_empty() {
+        return batches(arguments, &model);
+    }
+    if arguments.sampling.is_given() {
+        bail!("--dim, --inputs and --input say what --batch-sizes runs on; give that too");
+    }
+    let named = || arguments.model.display().to_string();
     let options = arguments.selection.plan_options()?;
-    let folded = fold(&model, arguments.selection.reading(), &options)
-        .with_context(|| arguments.model.display().to_string())?;
-    let report = Report::new(&arguments.model.display().to_string(), &folded);
+    let reading = arguments.selection.reading();
+    let assumption = match arguments.assume_inference {
+        true => Assumption::of(&model, reading, &ReadOptions::default())?,
+        false => None,
+    };
+    let read = assumption
+        .as_ref()
+        .map_or(&model, |assumption| &assumption.model);
+    let folded = fold(read, reading, &options).with_context(named)?;
+    let mut report = Report::new(&named(), &folded);
+    report.assumed = assumption.map(Assumption::unmeasured);
     match arguments.json {
         true => say(&json::render(&report))?,
         false => say(&text::render_plan(
@@ -44,6 +73,43 @@ pub(super) fn run(arguments: &InspectArgs) -> anyhow::Result<Exit> {
                 Detail::Normal
             },
         ))?,
+    }
+    Ok(Exit::Yes)
+}
+
+/// What the batch does to the answers.
+fn batches(arguments: &InspectArgs, model: &Model) -> anyhow::Result<Exit> {
+    let named = || arguments.model.display().to_string();
+    let graph = Graph::new(model, arguments.selection.reading()).with_context(named)?;
+    let training = training_nodes(&graph).with_context(named)?;
+    let training: Vec<String> = training.iter().map(|&node| graph.label(node)).collect();
+    let Sampling {
+        dim,
+        seed,
+        inputs,
+        input,
+    } = &arguments.sampling;
+    let options = DependenceOptions {
+        sizes: arguments
+            .batch_sizes
+            .iter()
+            .map(|&size| size as usize)
+            .collect(),
+        dims: dim.iter().cloned().collect(),
+        seed: *seed,
+        draws: input.iter().cloned().collect(),
+        data: sources(inputs, None)?,
+        ..DependenceOptions::default()
+    };
+    let bytes = std::fs::read(&arguments.model).with_context(named)?;
+    let model = ModelBytes {
+        bytes: model.memory().unwrap_or(&bytes),
+        directory: model.directory(),
+    };
+    let found = dependence(model, &options).with_context(named)?;
+    match arguments.json {
+        true => say(&json::render_dependence(&found))?,
+        false => say(&calibration::render_dependence(&found, &training))?,
     }
     Ok(Exit::Yes)
 }

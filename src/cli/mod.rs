@@ -2,6 +2,8 @@
 //!
 //! Exit codes follow grep's grammar: 0 yes, 1 no, 2 trouble.
 
+mod assume;
+mod calibrate;
 mod check;
 mod checked;
 mod config;
@@ -17,6 +19,7 @@ mod reports;
 mod selection;
 mod verification;
 mod verify;
+mod writing;
 
 use clap::{Parser, Subcommand};
 
@@ -39,6 +42,8 @@ Examples:
   bnfold model.onnx -o out.onnx --dim N=4   with 4 for the symbolic dimension N in the check
   bnfold inspect model.onnx                 what would be folded, and why the rest stays
   bnfold verify model.onnx other.onnx       whether another tool's output computes the same
+  bnfold calibrate model.onnx --data images -o out.onnx
+                                            statistics from data where training mode was left on
   bnfold explain zero-padding               what a reason means and what to do
 
 Exit status:
@@ -62,6 +67,8 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Compare two models: 0 equivalent, 1 different, 2 unknown
     Verify(verify::VerifyArgs),
+    /// Estimate the statistics of BatchNormalizations from data, and write an inference-mode model
+    Calibrate(Box<calibrate::CalibrateArgs>),
     /// Look at models before a deployment: 0 clean, 1 findings, 2 trouble; writes no model
     Check(check::CheckArgs),
     /// Work with the reports of bnfold check
@@ -79,6 +86,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
         Some(Command::Inspect(arguments)) => inspect::run(&arguments),
         Some(Command::Verify(arguments)) => verify::run(&arguments),
+        Some(Command::Calibrate(arguments)) => calibrate::run(&arguments),
         Some(Command::Check(arguments)) => check::run(&arguments),
         Some(Command::Report(arguments)) => report::run(&arguments),
         Some(Command::Explain(arguments)) => explain::run(&arguments),

@@ -22,6 +22,20 @@ impl Progress {
         Progress(bar)
     }
 
+    /// Counts so many steps of a stage.
+    pub(super) fn steps(&self, name: &'static str, position: usize, length: usize) {
+        let style = ProgressStyle::with_template(
+            "{spinner} {msg} {bar:30} {pos}/{len} ({elapsed}, {eta} left)",
+        );
+        if self.0.length() != Some(length as u64) {
+            self.0
+                .set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            self.0.set_length(length as u64);
+        }
+        self.0.set_message(name);
+        self.0.set_position(position as u64);
+    }
+
     /// A bar for so many models, unless nobody would see it.
     pub(super) fn counting(models: usize) -> Progress {
         if models < 2 || !std::io::stderr().is_terminal() {

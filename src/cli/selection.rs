@@ -1,6 +1,7 @@
 //! Which nodes to fold, and how: the flags that `bnfold` and `bnfold inspect` share.
 
 use anyhow::Context as _;
+use bnfold::calibrate::Choice;
 use bnfold::graph::Reading;
 use bnfold::plan::{PlanOptions, name_patterns};
 use clap::Args;
@@ -57,9 +58,23 @@ impl Selection {
     /// How constants are read.
     pub(super) fn reading(&self) -> Reading {
         Reading {
-            evaluate: Some(bnfold::engine::constant::evaluate),
             freeze_inputs: self.freeze_inputs,
+            ..engine_reading()
         }
+    }
+
+    /// Which nodes are calibrated.
+    pub(super) fn choice(&self, all: bool) -> anyhow::Result<Choice> {
+        let PlanOptions { keep, only, .. } = self.plan_options()?;
+        Ok(Choice { all, keep, only })
+    }
+}
+
+/// Constants that a model computes are evaluated by the engine.
+pub(super) fn engine_reading() -> Reading {
+    Reading {
+        evaluate: Some(bnfold::engine::constant::evaluate),
+        freeze_inputs: false,
     }
 }
 

@@ -14,24 +14,31 @@ use bnfold::verify::isolated::{Limits, Source, Worker, verify_isolated};
 use bnfold::verify::{Draw, Tolerance, Verification as Found, VerifyOptions};
 use clap::{Args, ValueEnum};
 
+/// Flags of the samples that models are run on.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Sampling {
+    /// The size of a symbolic dimension in the samples (may be repeated)
+    #[arg(long, value_name = "NAME=SIZE", value_parser = dimension)]
+    pub(super) dim: Vec<(String, usize)>,
+    /// The seed of the samples
+    #[arg(long, default_value_t = 0)]
+    pub(super) seed: u64,
+    /// Real inputs to run on: .npz, .npy or .pb files, or test data folders (may be repeated)
+    #[arg(long, value_name = "PATH")]
+    pub(super) inputs: Vec<PathBuf>,
+    /// What an input is drawn from: normal:0,1, uniform:0,255, int:0..1000 or an .npy file (may be repeated)
+    #[arg(long, value_name = "NAME=DRAW", value_parser = draw)]
+    pub(super) input: Vec<(String, Draw)>,
+}
+
 /// Flags of the comparison.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Checking {
-    /// The size of a symbolic dimension in the check (may be repeated)
-    #[arg(long, value_name = "NAME=SIZE", value_parser = dimension)]
-    dim: Vec<(String, usize)>,
+    #[command(flatten)]
+    sampling: Sampling,
     /// How many random samples to compare on
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     samples: u32,
-    /// The seed of the samples
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Real inputs to compare on: .npz, .npy or .pb files, or test data folders (may be repeated)
-    #[arg(long, value_name = "PATH")]
-    inputs: Vec<PathBuf>,
-    /// What an input is drawn from: normal:0,1, uniform:0,255, int:0..1000 or an .npy file (may be repeated)
-    #[arg(long, value_name = "NAME=DRAW", value_parser = draw)]
-    input: Vec<(String, Draw)>,
     /// Compare every value that both models name, and show the first that diverges and the worst
     #[arg(long)]
     layers: bool,
@@ -97,6 +104,13 @@ fn dimension(text: &str) -> Result<(String, usize), String> {
     }
 }
 
+impl Sampling {
+    /// Whether anything but the seed was said.
+    pub(super) fn is_given(&self) -> bool {
+        !(self.dim.is_empty() && self.inputs.is_empty() && self.input.is_empty())
+    }
+}
+
 impl Checking {
     /// The flags of one of several comparisons that go on at the same time.
     pub(super) fn shared_by(&self, jobs: u64) -> Checking {
@@ -134,8 +148,8 @@ impl Checking {
         let mut options = VerifyOptions::default();
         options.engine = self.engine()?;
         options.samples = self.samples as usize;
-        options.seed = self.seed;
-        options.dims = self.dim.iter().cloned().collect();
+        options.seed = self.sampling.seed;
+        options.dims = self.sampling.dim.iter().cloned().collect();
         options.tolerance = match (self.atol, self.rtol) {
             (None, None) => Tolerance::Yardstick {
                 k: self.k,
@@ -143,10 +157,10 @@ impl Checking {
             },
             (atol, rtol) => Tolerance::Fixed { atol, rtol },
         };
-        options.draws = self.input.iter().cloned().collect();
+        options.draws = self.sampling.input.iter().cloned().collect();
         options.layers = self.layers;
-        if !self.inputs.is_empty() {
-            options.data = read_samples(&self.inputs)?;
+        if !self.sampling.inputs.is_empty() {
+            options.data = read_samples(&self.sampling.inputs)?;
         }
         Ok(options)
     }
@@ -156,7 +170,7 @@ impl Checking {
 #[derive(Debug)]
 pub(super) struct Comparer<'a> {
     model: &'a Model,
-    path: &'a Path,
+    original: Source<'a>,
     worker: Worker,
     options: VerifyOptions,
 }
@@ -165,7 +179,7 @@ impl<'a> Comparer<'a> {
     pub(super) fn new(model: &'a Model, checking: &Checking) -> anyhow::Result<Comparer<'a>> {
         Ok(Comparer {
             model,
-            path: model.path().context("the model is no file")?,
+            original: source(model)?,
             worker: checking.worker()?,
             options: checking.options()?,
         })
@@ -179,20 +193,46 @@ impl<'a> Comparer<'a> {
             bytes: rewritten,
             directory: self.model.directory(),
         });
-        verify_isolated(&self.worker, Source::File(self.path), rewritten, &options)
+        verify_isolated(&self.worker, self.original, rewritten, &options)
     }
 }
 
-/// Compares two models that were read from files.
+/// What is in memory goes to the worker, a file it opens itself.
+fn source(model: &Model) -> anyhow::Result<Source<'_>> {
+    match (model.memory(), model.path()) {
+        (Some(bytes), _) => Ok(Source::Bytes(ModelBytes {
+            bytes,
+            directory: model.directory(),
+        })),
+        (None, Some(path)) => Ok(Source::File(path)),
+        (None, None) => bail!("the model is no file"),
+    }
+}
+
+/// Compares two readings of one model, output by output.
+pub(super) fn compare_readings(
+    original: &Model,
+    read: &Model,
+    checking: &Checking,
+) -> anyhow::Result<Found> {
+    let mut options = checking.options()?;
+    options.layers = false;
+    let (original, read) = (source(original)?, source(read)?);
+    Ok(verify_isolated(
+        &checking.worker()?,
+        original,
+        read,
+        &options,
+    ))
+}
+
+/// Compares two models that were read; the comparison itself runs in a process of its own.
 pub(super) fn compare_models(
-    original: &Path,
-    rewritten: &Path,
+    original: &Model,
+    rewritten: &Model,
     checking: &Checking,
 ) -> anyhow::Result<Verification> {
-    // Both must read as models; the comparison itself runs in a process of its own.
-    Model::open(original)?;
-    Model::open(rewritten)?;
-    let (original, rewritten) = (Source::File(original), Source::File(rewritten));
+    let (original, rewritten) = (source(original)?, source(rewritten)?);
     let found = verify_isolated(
         &checking.worker()?,
         original,

@@ -1,13 +1,16 @@
 //! `bnfold verify A B`: two models, one verdict, whatever tool made B.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use bnfold::onnx::{Model, ReadOptions};
 use bnfold::report::{Verification, json, text};
 use clap::Args;
 
 use super::Exit;
+use super::assume::Assumption;
 use super::output::say;
 use super::progress::Progress;
+use super::selection;
 use super::verification::{Checking, compare_models};
 
 /// Arguments of `bnfold verify`.
@@ -17,6 +20,9 @@ pub(super) struct VerifyArgs {
     original: PathBuf,
     /// The model that should compute the same
     rewritten: PathBuf,
+    /// Take nodes in training mode, of both models, as inference mode with their stored statistics
+    #[arg(long)]
+    assume_inference: bool,
     #[command(flatten)]
     checking: Checking,
     /// Print the verdict as JSON
@@ -30,11 +36,9 @@ pub(super) struct VerifyArgs {
 pub(super) fn run(arguments: &VerifyArgs) -> anyhow::Result<Exit> {
     let progress = Progress::new(!arguments.json);
     progress.stage("verifying");
-    let verification = compare_models(
-        &arguments.original,
-        &arguments.rewritten,
-        &arguments.checking,
-    )?;
+    let original = read(&arguments.original, arguments.assume_inference)?;
+    let rewritten = read(&arguments.rewritten, arguments.assume_inference)?;
+    let verification = compare_models(&original, &rewritten, &arguments.checking)?;
     drop(progress);
     match arguments.json {
         true => say(&json::render_verification(&verification))?,
@@ -52,4 +56,13 @@ pub(super) fn run(arguments: &VerifyArgs) -> anyhow::Result<Exit> {
         Verification::Different(_) => Exit::No,
         Verification::Unknown(_) | Verification::Skipped => Exit::Trouble,
     })
+}
+
+fn read(path: &Path, assume_inference: bool) -> anyhow::Result<Model> {
+    let model = Model::open(path)?;
+    let assumption = match assume_inference {
+        true => Assumption::of(&model, selection::engine_reading(), &ReadOptions::default())?,
+        false => None,
+    };
+    Ok(assumption.map_or(model, |assumption| assumption.model))
 }

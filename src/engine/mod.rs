@@ -29,6 +29,7 @@ mod kernels;
 mod onnxruntime;
 mod partial;
 mod ranges;
+mod rows;
 mod tensor;
 mod transport;
 

@@ -4,6 +4,7 @@
 //! The engine computes float16 and bfloat16 tensors in a wider type; `element` keeps saying what the model declares.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 use half::{bf16, f16};
@@ -95,6 +96,15 @@ macro_rules! elements {
             pub fn len(&self) -> usize {
                 match self {
                     $(Data::$variant(elements) => elements.len(),)*
+                }
+            }
+
+            /// A copy of some elements, if there are so many.
+            pub(super) fn part(&self, range: Range<usize>) -> Option<Data> {
+                match self {
+                    $(Data::$variant(elements) => {
+                        Some(Data::$variant(Arc::new(elements.get(range)?.to_vec())))
+                    })*
                 }
             }
         }
@@ -261,6 +271,15 @@ impl Tensor {
         }
         self.shape = shape;
         Ok(self)
+    }
+
+    /// Parts of elements that fill these extents, of the same type.
+    pub(super) fn like(&self, shape: Vec<usize>, data: Data) -> Tensor {
+        Tensor {
+            shape,
+            element: self.element,
+            data,
+        }
     }
 
     /// The same elements declared as another type; the elements stay as they are held.

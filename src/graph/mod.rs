@@ -245,6 +245,15 @@ impl<'m> Graph<'m> {
         }
     }
 
+    /// What a node stands in, for reports: empty for the main graph.
+    pub fn scope_name(&self, node: NodeId) -> String {
+        match self.scopes[self.node(node).scope.0 as usize].kind {
+            ScopeKind::Main => String::new(),
+            ScopeKind::Nested { node } => format!("body of {}", self.label(node)),
+            ScopeKind::Function(index) => format!("function {}", self.model.functions[index].name),
+        }
+    }
+
     /// Consumers that read a value's elements, not just its shape.
     pub fn readers(&self, value: ValueId) -> impl Iterator<Item = (NodeId, usize)> + '_ {
         let consumers = self.value(value).consumers.iter().copied();

@@ -26,7 +26,8 @@ impl FileId {
 
 #[derive(Debug)]
 enum Main {
-    Memory(Vec<u8>),
+    /// With the stamp of the file that the bytes stand for, if there is one.
+    Memory(Vec<u8>, Option<Stamp>),
     File(File, Stamp),
 }
 
@@ -59,7 +60,7 @@ impl Files {
                 .unwrap_or_else(|| PathBuf::from("the model in memory")),
             path,
             length: bytes.len() as u64,
-            main: Main::Memory(bytes),
+            main: Main::Memory(bytes, None),
             data: Vec::new(),
             by_location: HashMap::new(),
         }
@@ -95,6 +96,27 @@ impl Files {
         })
     }
 
+    /// Other bytes that stand for the same file, beside which its data files are.
+    pub(crate) fn with_bytes(&self, bytes: Vec<u8>) -> Files {
+        let stamp = match &self.main {
+            Main::Memory(_, stamp) => *stamp,
+            Main::File(_, stamp) => Some(*stamp),
+        };
+        let mut files = Files::in_memory(bytes, self.path.clone());
+        if let Main::Memory(_, kept) = &mut files.main {
+            *kept = stamp;
+        }
+        files
+    }
+
+    /// The model's own bytes, if they are in memory.
+    pub(crate) fn memory(&self) -> Option<&[u8]> {
+        match &self.main {
+            Main::Memory(bytes, _) => Some(bytes),
+            Main::File(..) => None,
+        }
+    }
+
     pub(crate) fn name(&self) -> &Path {
         &self.name
     }
@@ -111,7 +133,7 @@ impl Files {
     /// The model's own bytes.
     pub(crate) fn main(&self) -> &dyn ReadAt {
         match &self.main {
-            Main::Memory(bytes) => bytes,
+            Main::Memory(bytes, _) => bytes,
             Main::File(file, _) => file,
         }
     }
@@ -195,7 +217,9 @@ impl Files {
     /// Every file on disk, with what tells its present state from others.
     pub(crate) fn stamps(&self) -> impl Iterator<Item = (&Path, Stamp)> {
         let main = match (&self.main, &self.path) {
-            (Main::File(_, stamp), Some(path)) => Some((path.as_path(), *stamp)),
+            (Main::File(_, stamp) | Main::Memory(_, Some(stamp)), Some(path)) => {
+                Some((path.as_path(), *stamp))
+            }
             _ => None,
         };
         main.into_iter().chain(

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::error::{ExternalProblem, ReadError};
+use super::edit::Edits;
+use super::error::{ExternalProblem, ReadError, WriteError};
 use super::external;
 use super::files::{FileId, Files};
 use super::index::{self, Index};
@@ -69,6 +70,25 @@ impl Model {
         options: &ReadOptions,
     ) -> Result<Model, ReadError> {
         Model::load(Files::in_memory(bytes, Some(path)), options)
+    }
+
+    /// The edited model, read again: its bytes are in memory and stand for the same file, whose data files it shares.
+    ///
+    /// # Errors
+    /// If the edits contradict each other, a type cannot hold its new elements, or a file cannot be read.
+    pub fn edited(edits: &Edits<'_>, options: &ReadOptions) -> Result<Model, WriteError> {
+        let model = edits.model();
+        let (bytes, flaws) = edits.to_rope_beside_data()?.to_vec(model)?;
+        if !flaws.is_empty() {
+            let file = model.files.name().to_owned();
+            return Err(WriteError::Unrepresentable { file, flaws });
+        }
+        Ok(Model::load(model.files.with_bytes(bytes), options)?)
+    }
+
+    /// The model's own bytes, if they are in memory.
+    pub fn memory(&self) -> Option<&[u8]> {
+        self.files.memory()
     }
 
     /// Bytes in the model's own file.

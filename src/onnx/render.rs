@@ -92,11 +92,30 @@ impl Edits<'_> {
         self.render(None)
     }
 
+    /// The edited model as its file will be, with external tensors that do not change left where they are.
+    ///
+    /// # Errors
+    /// If edits contradict each other, or the model cannot be read.
+    pub fn to_rope_beside_data(&self) -> Result<Rope, EditError> {
+        let changed = self.tensors.iter();
+        let changed = changed.map(|(&body, tensor)| (body, (Cow::Borrowed(tensor), false)));
+        self.render_tensors(changed.collect(), None)
+    }
+
     /// The edited model, with the tensors that belong there put into the data file.
-    pub(crate) fn render(&self, mut data: Option<&mut DataFile>) -> Result<Rope, EditError> {
-        let mut splices = self.node_splices()?;
+    pub(crate) fn render(&self, data: Option<&mut DataFile>) -> Result<Rope, EditError> {
         let threshold = data.as_ref().and_then(|data| data.threshold);
-        for (tensor, is_initializer) in self.tensors_to_place(threshold)?.into_values() {
+        let tensors = self.tensors_to_place(threshold)?;
+        self.render_tensors(tensors, data)
+    }
+
+    fn render_tensors(
+        &self,
+        tensors: ToPlace<'_>,
+        mut data: Option<&mut DataFile>,
+    ) -> Result<Rope, EditError> {
+        let mut splices = self.node_splices()?;
+        for (tensor, is_initializer) in tensors.into_values() {
             let (view, dense) = (&tensor.view, tensor.dense.clone());
             let payload = match &mut data {
                 Some(data) if data.takes(OldPlace::of(view), is_initializer, dense.len()) => {

@@ -8,7 +8,7 @@ use super::{
     Entry, Fold, Found, Outcome, Plan, PlanError, PlanOptions, Site, Way, downstream, merge,
     reduce, sideways, upstream,
 };
-use crate::graph::{Effect, Graph, NodeId, ScopeKind, ValueId};
+use crate::graph::{Effect, Graph, NodeId, ValueId};
 use crate::rules::{Code, Refusal, refuse, seed};
 
 pub(super) struct Planner<'g, 'm> {
@@ -302,7 +302,7 @@ impl<'g, 'm> Planner<'g, 'm> {
                 node,
                 label: self.original.label(node),
                 op: self.original.node(node).op_type(),
-                scope: scope_name(self.original, node),
+                scope: self.original.scope_name(node),
                 outcome,
             }
         });
@@ -324,13 +324,5 @@ fn touched(effect: &Effect) -> Option<NodeId> {
         | Effect::BecomeGemm { node }
         | Effect::BecomeAdd { node, .. } => Some(*node),
         Effect::Merge { into, .. } => Some(*into),
-    }
-}
-
-fn scope_name(graph: &Graph<'_>, node: NodeId) -> String {
-    match graph.scopes[graph.node(node).scope.0 as usize].kind {
-        ScopeKind::Main => String::new(),
-        ScopeKind::Nested { node } => format!("body of {}", graph.label(node)),
-        ScopeKind::Function(index) => format!("function {}", graph.model.functions[index].name),
     }
 }

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::{Report, Verification};
+use super::{CalibrationReport, Report, Verification};
+use crate::calibrate::Dependence;
 
 /// The report, indented, with a newline at its end.
 pub fn render(report: &Report) -> String {
@@ -12,6 +13,16 @@ pub fn render(report: &Report) -> String {
 /// A verification alone.
 pub fn render_verification(verification: &Verification) -> String {
     pretty(verification)
+}
+
+/// The report of a calibration.
+pub fn render_calibration(report: &CalibrationReport) -> String {
+    pretty(report)
+}
+
+/// How far outputs move with the batch size.
+pub fn render_dependence(dependence: &Dependence) -> String {
+    pretty(dependence)
 }
 
 pub(crate) fn pretty(value: &impl Serialize) -> String {

@@ -2,12 +2,16 @@
 //!
 //! Its JSON form is versioned by `schema`; fields are only ever added under one version.
 
+pub mod calibration;
 pub mod json;
 mod number;
 mod parameters;
 pub mod text;
 mod verification;
 
+pub use calibration::{
+    Assumed, CalibratedNode, CalibrationReport, ReadingFigures, Spread, StandardError, WhatWasDone,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::fold::Folded;
@@ -33,6 +37,8 @@ pub struct Report {
     pub nodes_removed: i64,
     /// Weights that had to be cloned because other nodes read them too.
     pub clones: usize,
+    /// The reading of nodes in training mode that was asked for (`--assume-inference`), if it concerns any.
+    pub assumed: Option<Assumed>,
     /// What the comparison of both models said.
     pub verification: Verification,
     /// The fold that makes the result differ, if it does.
@@ -196,14 +202,26 @@ pub struct OutputFigures {
     pub allowed: f64,
 }
 
-impl Report {
-    /// The report of a fold that has not been verified or written yet.
-    pub fn new(path: &str, folded: &Folded<'_>) -> Report {
-        let model = folded.graph.model;
+impl ModelSummary {
+    fn new(path: &str, graph: &Graph<'_>) -> ModelSummary {
+        let model = graph.model;
         let standard = model
             .opset_imports
             .iter()
             .find(|opset| opset.domain.is_empty());
+        ModelSummary {
+            path: path.to_owned(),
+            bytes: model.len(),
+            ir_version: model.ir_version,
+            opset: standard.map_or(0, |opset| opset.version),
+            nodes: graph.nodes.len(),
+        }
+    }
+}
+
+impl Report {
+    /// The report of a fold that has not been verified or written yet.
+    pub fn new(path: &str, folded: &Folded<'_>) -> Report {
         let (batch_norms, affines) = folded
             .plan
             .entries
@@ -213,17 +231,12 @@ impl Report {
         Report {
             schema: "bnfold-report/1".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            model: ModelSummary {
-                path: path.to_owned(),
-                bytes: model.len(),
-                ir_version: model.ir_version,
-                opset: standard.map_or(0, |opset| opset.version),
-                nodes: folded.graph.nodes.len(),
-            },
+            model: ModelSummary::new(path, &folded.graph),
             batch_norms: batch_norms.into_iter().map(node).collect(),
             affines: affines.into_iter().map(node).collect(),
             nodes_removed: folded.applied.nodes_removed,
             clones: folded.applied.clones.len(),
+            assumed: None,
             verification: Verification::Skipped,
             at_fault: None,
             rolled_back: Vec::new(),

@@ -4,13 +4,14 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
+use super::calibration;
 use super::{Comparison, NodeReport, OutputFigures, Report, Verification};
 
-const BOLD: Style = Style::new().bold();
-const DIM: Style = Style::new().dimmed();
-const GOOD: Style = AnsiColor::Green.on_default().bold();
+pub(super) const BOLD: Style = Style::new().bold();
+pub(super) const DIM: Style = Style::new().dimmed();
+pub(super) const GOOD: Style = AnsiColor::Green.on_default().bold();
 const BAD: Style = AnsiColor::Red.on_default().bold();
-const DOUBTFUL: Style = AnsiColor::Yellow.on_default().bold();
+pub(super) const DOUBTFUL: Style = AnsiColor::Yellow.on_default().bold();
 
 /// How much to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,7 +58,9 @@ pub fn render_verification(verification: &Verification, detail: Detail) -> Strin
 pub fn render_plan(report: &Report, detail: Detail) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
-    let _ = header(&mut text, report).and_then(|()| nodes(&mut text, report, detail));
+    let _ = header(&mut text, report)
+        .and_then(|()| calibration::assumption(&mut text, report.assumed.as_ref()))
+        .and_then(|()| nodes(&mut text, report, detail));
     text
 }
 
@@ -77,6 +80,7 @@ fn header(text: &mut String, report: &Report) -> std::fmt::Result {
 
 fn write(text: &mut String, report: &Report, detail: Detail) -> std::fmt::Result {
     header(text, report)?;
+    calibration::assumption(text, report.assumed.as_ref())?;
     if detail > Detail::Short {
         nodes(text, report, detail)?;
         comparison(text, &report.verification, detail)?;
@@ -264,10 +268,16 @@ fn verdict(text: &mut String, report: &Report) -> std::fmt::Result {
     let (folded, stay) = report.counts();
     let reason = |comparison: &Comparison| comparison.reason.clone().unwrap_or_default();
     match &report.verification {
-        Verification::Unchanged => write!(
-            text,
-            "{BOLD}nothing to fold{BOLD:#}: the output is the input, byte for byte"
-        )?,
+        Verification::Unchanged => {
+            let same = match &report.assumed {
+                Some(_) => "read in inference mode",
+                None => "byte for byte",
+            };
+            write!(
+                text,
+                "{BOLD}nothing to fold{BOLD:#}: the output is the input, {same}"
+            )?;
+        }
         Verification::Skipped => write!(
             text,
             "{DOUBTFUL}not verified{DOUBTFUL:#}: {folded} folded, {stay} stay"

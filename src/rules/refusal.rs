@@ -131,7 +131,7 @@ codes! {
     NotRepresentable, "not-representable", Unsafe, "A folded weight would overflow, or lose its value to underflow, in its own type.",
         "The product of weight and scale does not fit the type of the weight (float16 ends at 65504). Fold the float32 model and convert it afterwards.";
     TrainingMode, "training-mode", Policy, "The node is in training mode: it normalises by the batch it is given.",
-        "Such a node gives other answers for other batches. Call eval() before exporting, and do not export with TrainingMode.TRAINING or track_running_stats=False.";
+        "Such a node gives other answers for other batches; bnfold inspect --batch-sizes shows how far. Call eval() before exporting, and do not export with TrainingMode.TRAINING or track_running_stats=False; or estimate its statistics with bnfold calibrate; or, if the stored ones are right, take them with --assume-inference.";
     Overridable, "overridable-initializer", Policy, "The constant is also a graph input, so a caller may override it.",
         "From IR version 4 on an initializer that is listed among the inputs is only a default. If no caller overrides it, fold with --freeze-inputs, or export with keep_initializers_as_inputs=False.";
     Held, "held", Policy, "--keep or --only holds the node out.",

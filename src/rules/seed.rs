@@ -17,6 +17,23 @@ use crate::graph::{Graph, NodeId};
 /// # Errors
 /// If it is in training mode: by attribute, or by a named statistics output in opsets 7 to 13.
 pub(crate) fn is_inference(graph: &Graph<'_>, node: NodeId) -> Result<BatchNorm, Refusal> {
+    let kernel = kernel(graph, node)?;
+    match kernel.mode {
+        Mode::Inference => Ok(kernel),
+        Mode::Training => Err(refuse(
+            graph,
+            node,
+            Code::TrainingMode,
+            "it normalises by the batch it is given; export the model after eval(), calibrate it, or give --assume-inference if the stored statistics are right",
+        )),
+    }
+}
+
+/// What a BatchNormalization's attributes and outputs say it computes.
+///
+/// # Errors
+/// If an attribute cannot be read, or contradicts the opset.
+pub(crate) fn kernel(graph: &Graph<'_>, node: NodeId) -> Result<BatchNorm, Refusal> {
     let at = graph.node(node);
     let optional = |name| readable(graph, node, at.optional_int(name));
     let attributes = Attributes {
@@ -28,16 +45,7 @@ pub(crate) fn is_inference(graph: &Graph<'_>, node: NodeId) -> Result<BatchNorm,
     };
     let named = at.outputs.iter().filter(|output| output.is_some()).count();
     let kernel = BatchNorm::new(graph.opset(node), &attributes, named);
-    let kernel = kernel.map_err(|error| refuse(graph, node, Code::Malformed, error.to_string()))?;
-    match kernel.mode {
-        Mode::Inference => Ok(kernel),
-        Mode::Training => Err(refuse(
-            graph,
-            node,
-            Code::TrainingMode,
-            "it normalises by the batch it is given; export the model after eval(), or calibrate it",
-        )),
-    }
+    kernel.map_err(|error| refuse(graph, node, Code::Malformed, error.to_string()))
 }
 
 /// The affine that a BatchNormalization is.

@@ -27,7 +27,7 @@ const CANDIDATES: [(usize, usize); 14] = [
 ];
 
 /// Extents of all symbolic dimensions.
-pub(super) type Binding = BTreeMap<String, usize>;
+pub(crate) type Binding = BTreeMap<String, usize>;
 
 /// The name that a dimension is bound under; `None` if it is a number.
 fn symbol(port: &Port, axis: usize, dim: &Dim) -> Option<String> {

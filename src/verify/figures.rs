@@ -128,7 +128,7 @@ impl Gauge {
 }
 
 /// Infinite where one number is finite and the other is not, or both are not and differ.
-pub(super) fn difference(reference: f64, value: f64) -> f64 {
+pub(crate) fn difference(reference: f64, value: f64) -> f64 {
     if reference == value || (reference.is_nan() && value.is_nan()) {
         return 0.0;
     }
@@ -141,7 +141,7 @@ pub(super) fn difference(reference: f64, value: f64) -> f64 {
 }
 
 /// The multi-index of a row-major position.
-pub(super) fn unravel(position: usize, shape: &[usize]) -> Vec<usize> {
+pub(crate) fn unravel(position: usize, shape: &[usize]) -> Vec<usize> {
     let mut rest = position;
     let mut index = vec![0; shape.len()];
     for (place, &extent) in index.iter_mut().zip(shape).rev() {

@@ -37,7 +37,10 @@ mod verdict;
 
 pub use draw::Draw;
 pub use figures::Figures;
+pub(crate) use figures::difference;
+pub(crate) use figures::unravel;
 pub use options::{Tolerance, VerifyOptions};
+pub(crate) use supply::Supply;
 pub use verdict::{
     Counterexample, Extent, Furthest, Layer, Layers, OutputReport, Side, Timings, Unknown,
     ValueReport, Verdict, Verification,

@@ -11,7 +11,7 @@ use crate::engine::{Signature, Tensor};
 
 /// Where the inputs of a verification come from.
 #[derive(Debug)]
-pub(super) struct Supply<'a> {
+pub(crate) struct Supply<'a> {
     options: &'a VerifyOptions,
     signature: Signature,
     /// The rewritten model's name of each input.
@@ -21,7 +21,7 @@ pub(super) struct Supply<'a> {
 
 impl<'a> Supply<'a> {
     /// `Err` for a draw that names no input.
-    pub(super) fn new(
+    pub(crate) fn new(
         options: &'a VerifyOptions,
         signature: Signature,
         other_names: Vec<String>,
@@ -61,7 +61,7 @@ impl<'a> Supply<'a> {
     }
 
     /// Bindings of symbolic dimensions to try.
-    pub(super) fn bindings(&self) -> Vec<Binding> {
+    pub(crate) fn bindings(&self) -> Vec<Binding> {
         if self.options.data.is_empty() {
             dims::candidates(&self.signature, &self.options.dims)
         } else {
@@ -70,7 +70,7 @@ impl<'a> Supply<'a> {
     }
 
     /// The inputs of a sample, under the names of the original and of the rewritten model.
-    pub(super) fn inputs(&self, sample: usize, binding: &Binding) -> Result<[Named; 2], String> {
+    pub(crate) fn inputs(&self, sample: usize, binding: &Binding) -> Result<[Named; 2], String> {
         let values = match self.options.data.get(sample) {
             Some(given) => {
                 let found = resolve(given, "input", &given.inputs, &self.signature.inputs)?;

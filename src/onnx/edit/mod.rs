@@ -108,6 +108,11 @@ impl<'m> Edits<'m> {
         set(&mut self.change(node).outputs, slot, name.clone());
     }
 
+    /// Leaves the node no more than its first `count` outputs.
+    pub fn truncate_outputs(&mut self, node: &NodeView, count: usize) {
+        self.change(node).n_outputs = Some(count);
+    }
+
     /// Sets a FLOAT attribute.
     pub fn set_node_attribute_float(&mut self, node: &NodeView, name: &str, value: f32) {
         let kind = Some(AttributeType::Float as i32);

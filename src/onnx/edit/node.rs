@@ -23,6 +23,8 @@ pub(super) struct NodeChange {
     pub(super) inputs: Vec<(usize, Name)>,
     /// New names by slot.
     pub(super) outputs: Vec<(usize, Name)>,
+    /// How many outputs are left, if not all.
+    pub(super) n_outputs: Option<usize>,
     /// New attributes by name; `None` for those that go.
     pub(super) attributes: Vec<(String, Option<AttributeProto>)>,
 }
@@ -57,6 +59,9 @@ impl NodeChange {
         };
         rename(&self.inputs, INPUT, body, of(INPUT), splices)?;
         rename(&self.outputs, OUTPUT, body, of(OUTPUT), splices)?;
+        for field in of(OUTPUT).skip(self.n_outputs.unwrap_or(usize::MAX)) {
+            splices.remove(field.at)?;
+        }
         let mut seen = HashSet::new();
         for field in of(ATTRIBUTE) {
             let Some(name) = attribute_name(model, field)? else {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use super::{DataError, Sample};
 use crate::engine::{Tensor, decode_tensor};
 
-/// One sample per `test_data_set_*` inside the folder, in their order, or the folder itself as one.
-pub(super) fn read(folder: &Path) -> Result<Vec<Sample>, DataError> {
+/// The `test_data_set_*` folders inside the folder, in their order, or the folder itself if it is one.
+pub(super) fn sets(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let entries =
         std::fs::read_dir(folder).map_err(|error| DataError::new(folder, error.to_string()))?;
     let is_set = |path: &PathBuf| {
@@ -21,9 +21,6 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Sample>, DataError> {
         .map(|entry| entry.path())
         .filter(is_set)
         .collect();
-    if sets.is_empty() {
-        return Ok(vec![read_set(folder)?]);
-    }
     let number = |path: &PathBuf| {
         let name = path.to_string_lossy();
         name.rsplit('_')
@@ -32,14 +29,16 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Sample>, DataError> {
             .unwrap_or(u64::MAX)
     };
     sets.sort_by_key(|path| (number(path), path.clone()));
-    sets.iter().map(|set| read_set(set)).collect()
+    if sets.is_empty() && folder.join("input_0.pb").exists() {
+        sets.push(folder.to_owned());
+    }
+    Ok(sets)
 }
 
-fn read_set(folder: &Path) -> Result<Sample, DataError> {
+pub(super) fn read_set(folder: &Path) -> Result<Sample, DataError> {
     let inputs = numbered(folder, "input")?;
     if inputs.is_empty() {
-        let reason = "it holds neither input_0.pb nor test_data_set_* folders";
-        return Err(DataError::new(folder, reason));
+        return Err(DataError::new(folder, "it holds no input_0.pb"));
     }
     Ok(Sample {
         origin: folder.to_owned(),
@@ -101,7 +100,8 @@ mod tests {
             write(&set, "input_1.pb", "", [1.0, 0.0]);
             write(&set, "output_0.pb", "y", [2.0, 0.0]);
         }
-        let samples = read(root.path()).unwrap();
+        let sets = sets(root.path()).unwrap();
+        let samples: Vec<Sample> = sets.iter().map(|set| read_set(set).unwrap()).collect();
         let firsts: Vec<f64> = samples
             .iter()
             .map(|s| s.inputs[0].1.to_f64().unwrap()[0])
@@ -120,17 +120,17 @@ mod tests {
     fn missing_files_are_named() {
         let root = tempfile::tempdir().unwrap();
         assert!(
-            read(root.path())
+            read_set(root.path())
                 .unwrap_err()
                 .to_string()
                 .contains("input_0.pb")
         );
         write(root.path(), "input_0.pb", "x", [0.0, 0.0]);
         write(root.path(), "input_2.pb", "z", [0.0, 0.0]);
-        let error = read(root.path()).unwrap_err();
+        let error = read_set(root.path()).unwrap_err();
         assert!(error.path.ends_with("input_1.pb"), "{error}");
         std::fs::write(root.path().join("input_1.pb"), b"\xff\xff").unwrap();
-        let error = read(root.path()).unwrap_err();
+        let error = read_set(root.path()).unwrap_err();
         assert!(error.path.ends_with("input_1.pb"), "{error}");
     }
 }

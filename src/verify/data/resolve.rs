@@ -6,7 +6,7 @@ use crate::engine::{Dim, Port, Tensor};
 /// Values in the ports' order: by name where any name fits, else by position.
 ///
 /// `Err` says what does not fit, and names the sample.
-pub(in crate::verify) fn resolve<'a>(
+pub(crate) fn resolve<'a>(
     sample: &'a Sample,
     kind: &str,
     values: &'a [(Option<String>, Tensor)],
