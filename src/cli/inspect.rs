@@ -1,13 +1,14 @@
-//! `bnfold inspect`: the plan, without writing anything.
+//! `bnfold inspect`: a model's BatchNormalizations and the plan for them, without writing anything.
 
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use bnfold::fold::fold;
 use bnfold::onnx::Model;
+use bnfold::report::sort::{Column, sort};
 use bnfold::report::text::Detail;
-use bnfold::report::{Report, json, text};
-use clap::Args;
+use bnfold::report::{Report, dot, json, text};
+use clap::{Args, ValueEnum};
 
 use super::Exit;
 use super::output::say;
@@ -20,12 +21,47 @@ pub(super) struct InspectArgs {
     model: PathBuf,
     #[command(flatten)]
     selection: Selection,
+    /// Order the nodes by a column instead of by the graph; numbers put first what stands out
+    #[arg(long, value_enum, value_name = "COLUMN")]
+    sort: Option<SortBy>,
     /// Print the plan as JSON
     #[arg(long)]
     json: bool,
+    /// Print the graph around the nodes that --keep and --only leave, for Graphviz
+    #[arg(long, conflicts_with_all = ["json", "sort"])]
+    dot: bool,
     /// Say every way that was tried for every node
     #[arg(short, long)]
     verbose: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SortBy {
+    Name,
+    Scope,
+    Channels,
+    Epsilon,
+    Scale,
+    Shift,
+    Var,
+    Dead,
+    Verdict,
+}
+
+impl From<SortBy> for Column {
+    fn from(by: SortBy) -> Column {
+        match by {
+            SortBy::Name => Column::Name,
+            SortBy::Scope => Column::Scope,
+            SortBy::Channels => Column::Channels,
+            SortBy::Epsilon => Column::Epsilon,
+            SortBy::Scale => Column::Scale,
+            SortBy::Shift => Column::Shift,
+            SortBy::Var => Column::Var,
+            SortBy::Dead => Column::Dead,
+            SortBy::Verdict => Column::Verdict,
+        }
+    }
 }
 
 pub(super) fn run(arguments: &InspectArgs) -> anyhow::Result<Exit> {
@@ -33,7 +69,14 @@ pub(super) fn run(arguments: &InspectArgs) -> anyhow::Result<Exit> {
     let options = arguments.selection.plan_options()?;
     let folded = fold(&model, arguments.selection.reading(), &options)
         .with_context(|| arguments.model.display().to_string())?;
-    let report = Report::new(&arguments.model.display().to_string(), &folded);
+    if arguments.dot {
+        say(&dot::render(&folded))?;
+        return Ok(Exit::Yes);
+    }
+    let mut report = Report::new(&arguments.model.display().to_string(), &folded);
+    if let Some(column) = arguments.sort {
+        sort(&mut report.batch_norms, column.into());
+    }
     match arguments.json {
         true => say(&json::render(&report))?,
         false => say(&text::render_plan(

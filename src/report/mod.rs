@@ -2,9 +2,13 @@
 //!
 //! Its JSON form is versioned by `schema`; fields are only ever added under one version.
 
+mod around;
+pub mod dot;
 pub mod json;
 mod number;
 mod parameters;
+pub mod sort;
+mod table;
 pub mod text;
 mod verification;
 
@@ -14,6 +18,8 @@ use crate::fold::Folded;
 use crate::graph::Graph;
 use crate::plan::{Entry, Outcome};
 use crate::rules::{Code, Kind};
+use around::Survey;
+pub use around::{Excerpt, Neighbourhood, Role, Vertex};
 pub use parameters::{BINS, Parameters, Range};
 
 /// What happened to a model.
@@ -97,6 +103,9 @@ pub struct NodeReport {
     pub fold: Option<FoldReport>,
     /// Why it stays, for each way that was tried.
     pub reasons: Vec<Reason>,
+    /// The graph around it, where it was asked for ([`Report::draw`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub around: Option<Neighbourhood>,
 }
 
 /// How a node is folded.
@@ -167,6 +176,9 @@ pub struct Comparison {
     pub outputs: Vec<OutputFigures>,
     /// How many inner values were compared as well.
     pub values_compared: usize,
+    /// Figures per inner value, in the order in which the models compute them.
+    #[serde(default)]
+    pub values: Vec<ValueFigures>,
     /// Nodes that the engine lacks and that were left out, each with its reason; empty if all was run.
     pub left_out: Vec<String>,
     /// Values that could not be compared because of that.
@@ -194,6 +206,23 @@ pub struct OutputFigures {
     pub difference: Option<f64>,
     /// The difference that is allowed.
     pub allowed: f64,
+}
+
+/// How close an inner value is in both models, run in float64 from the same values before it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ValueFigures {
+    /// The value, with the names of the nodes around it if it is nested.
+    pub name: String,
+    /// The node of the original that gives it.
+    pub node: String,
+    /// The largest error that the rewrite makes there, without the rounding of a run in the models' own type.
+    #[serde(with = "number")]
+    pub error: f64,
+    /// That error in units of what rounding the weights once may do.
+    #[serde(with = "number")]
+    pub roundings: f64,
+    /// Whether it is within what is allowed.
+    pub agrees: bool,
 }
 
 impl Report {
@@ -229,6 +258,22 @@ impl Report {
             rolled_back: Vec::new(),
             output: None,
             notes: notes(folded),
+        }
+    }
+
+    /// Adds the graph around nodes, of at most so many: first of those that are folded, then of those that stay.
+    pub fn draw(&mut self, folded: &Folded<'_>, most: usize) {
+        let survey = Survey::of(folded);
+        let (norms, others): (Vec<&Entry>, Vec<&Entry>) = {
+            let entries = folded.plan.entries.iter();
+            entries.partition(|entry| entry.is_batch_norm())
+        };
+        let nodes = self.batch_norms.iter_mut().zip(norms);
+        let nodes = nodes.chain(self.affines.iter_mut().zip(others));
+        let mut nodes: Vec<(&mut NodeReport, &Entry)> = nodes.collect();
+        nodes.sort_by_key(|(node, _)| node.fold.is_none());
+        for (node, entry) in nodes.into_iter().take(most) {
+            node.around = Some(survey.around(entry));
         }
     }
 
@@ -301,6 +346,7 @@ impl NodeReport {
                 .flatten(),
             fold,
             reasons,
+            around: None,
         }
     }
 }

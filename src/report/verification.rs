@@ -1,7 +1,9 @@
 //! What a verification found, in the report's terms.
 
-use super::{Comparison, OutputFigures, Verification};
-use crate::verify::{Extent, Layer, Layers, Tolerance, Verdict, Verification as Found};
+use super::{Comparison, OutputFigures, ValueFigures, Verification};
+use crate::verify::{
+    Extent, Layer, Layers, Tolerance, ValueReport, Verdict, Verification as Found,
+};
 
 impl From<Found> for Verification {
     fn from(found: Found) -> Verification {
@@ -37,9 +39,20 @@ impl From<Found> for Verification {
             tolerance: tolerance(found.tolerance),
             outputs: outputs.collect(),
             values_compared: found.values.len(),
+            values: found.values.into_iter().map(value).collect(),
             notes: found.notes,
             engine: found.engine,
         })
+    }
+}
+
+fn value(value: ValueReport) -> ValueFigures {
+    ValueFigures {
+        name: value.name,
+        node: value.node,
+        error: value.max_abs,
+        roundings: value.in_roundings,
+        agrees: value.agrees,
     }
 }
 
