@@ -25,18 +25,16 @@ pub(super) fn bars(pairs: &[(&str, usize, usize)]) -> Markup {
         .collect();
     let height = pairs.len() * 56;
     html! {
-        div.scroll tabindex="0" role="group" aria-label="Before and after, chart" {
-            svg.bars role="img" width="640" height=(height) viewBox=(format!("0 0 640 {height}"))
-                aria-label=(told.join("; ")) {
-                @for (at, &(what, before, after)) in pairs.iter().enumerate() {
-                    @let y = at * 56;
-                    @let longest = before.max(after).max(1);
-                    text x="160" y=(y + 28) text-anchor="end" { (what) }
-                    @for (row, class, number) in [(0, "before", before), (22, "after", after)] {
-                        @let length = number * LONGEST / longest;
-                        rect class=(class) x="172" y=(y + 4 + row) width=(length.max(1)) height="18" rx="2" {}
-                        text x=(180 + length) y=(y + row + 17) { (number) " " (class) }
-                    }
+        svg.bars role="img" width="640" height=(height) viewBox=(format!("0 0 640 {height}"))
+            aria-label=(told.join("; ")) {
+            @for (at, &(what, before, after)) in pairs.iter().enumerate() {
+                @let y = at * 56;
+                @let longest = before.max(after).max(1);
+                text x="160" y=(y + 28) text-anchor="end" { (what) }
+                @for (row, class, number) in [(0, "before", before), (22, "after", after)] {
+                    @let length = number * LONGEST / longest;
+                    rect class=(class) x="172" y=(y + 4 + row) width=(length.max(usize::from(number > 0))) height="18" rx="2" {}
+                    text x=(180 + length) y=(y + row + 17) { (number) " " (class) }
                 }
             }
         }

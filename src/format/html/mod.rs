@@ -18,6 +18,7 @@ use crate::report::text::count;
 use crate::report::{Report, Verification};
 use charts::bars;
 use model::{Place, anchor, badge, section, sizes, verdict};
+use picture::arrow;
 use words::visible;
 
 /// How many nodes of a page have a picture, and how many each model may at least have.
@@ -44,6 +45,7 @@ pub(super) fn render(audit: &Audit) -> String {
             }
             body {
                 a.skip href="#models" { "Skip to the models" }
+                (arrow())
                 (top(audit))
                 main #models {
                     @if audit.models.len() > 1 { (index(audit)) }
@@ -108,7 +110,7 @@ fn top(audit: &Audit) -> Markup {
                 (bars(&[("BatchNormalization", sums[0].0, sums[0].1), ("all nodes", sums[1].0, sums[1].1)]))
             }
             div.search role="search" hidden {
-                label for="search" { "Show only what has in its name" }
+                label for="search" { "Filter by name" }
                 input #search type="search" autocomplete="off" spellcheck="false";
                 output #found for="search" {}
             }

@@ -158,17 +158,19 @@ fn details(node: &NodeReport, is_drawn: bool) -> Markup {
                 } "." }
             }
         }
-        @match &node.around {
-            Some(around) if is_drawn => {
-                (legend())
-                div.pair {
-                    (figure(&around.before, if around.after.is_some() { "Before" } else { "Around it" }))
-                    @if let Some(after) = &around.after { (figure(after, "After")) }
-                }
-            }
-            _ => p.muted { "No picture here; bnfold inspect --dot --only NAME draws one." }
+        @let around = node.around.as_ref().filter(|_| is_drawn);
+        @if around.is_some() {
+            (legend())
+        } @else {
+            p.muted { "No picture here; bnfold inspect --dot --only NAME draws one." }
         }
-        @if let Some(parameters) = &node.parameters { (distribution(parameters)) }
+        div.pair {
+            @if let Some(around) = around {
+                (figure(&around.before, if around.after.is_some() { "Before" } else { "Around it" }))
+                @if let Some(after) = &around.after { (figure(after, "After")) }
+            }
+            @if let Some(parameters) = &node.parameters { (distribution(parameters)) }
+        }
     }
 }
 

@@ -48,6 +48,17 @@ pub(super) fn figure(excerpt: &Excerpt, when: &str) -> Markup {
     }
 }
 
+/// The head of every edge of a page.
+pub(super) fn arrow() -> Markup {
+    html! {
+        svg width="0" height="0" aria-hidden="true" focusable="false" {
+            marker #arrow viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto" {
+                path d="M0 0l8 4l-8 4z" {}
+            }
+        }
+    }
+}
+
 /// The top of a layer.
 fn down(layer: usize) -> f64 {
     MARGIN + layer as f64 * (HEIGHT + GAP)
@@ -138,5 +149,8 @@ fn told(excerpt: &Excerpt, when: &str) -> String {
         .take(TOLD)
         .map(|&(from, to)| format!("{} to {}", name(from), name(to)))
         .collect();
-    format!("{when}, values go from {}", told.join("; "))
+    match told.is_empty() {
+        true => format!("{when}, the node stands alone"),
+        false => format!("{when}, values go from {}", told.join("; ")),
+    }
 }
