@@ -49,12 +49,12 @@ fn browser() -> Option<PathBuf> {
     found
 }
 
-/// Models of every kind: folded, staying, unreadable, and one whose names are hostile.
+/// Models of every kind: folded, staying, unreadable, one whose names are hostile, and one of many nodes.
 fn zoo() -> Desk {
     let desk = Desk::new();
     std::fs::create_dir(desk.path("zoo")).expect("a directory");
     let chain = model(|g| {
-        let x = g.input("x", [1, 4, 9, 9]).conv(4).average_pool([3, 3]);
+        let x = g.input("x", [1, 4, 16, 16]).conv(4).average_pool([3, 3]);
         let x = x.batch_norm().relu().conv(6).batch_norm();
         x.relu().output("y")
     });
@@ -84,6 +84,14 @@ fn zoo() -> Desk {
         &model(|g| g.input("x", [1, 4]).relu().output("y")).to_bytes(),
     );
     desk.put("zoo/broken.onnx", b"\x08");
+    let many = model(|g| {
+        let x = g.input("x", [1, 2, 3, 3]);
+        (0..60)
+            .fold(x, |x, _| x.sigmoid().batch_norm())
+            .sigmoid()
+            .output("y")
+    });
+    desk.put("zoo/many.onnx", &many.to_bytes());
     desk
 }
 
@@ -103,7 +111,7 @@ fn shown(browser: &Path, desk: &Desk, page: &str, flags: &[&str]) -> Output {
 fn the_page_works_in_light_and_dark_and_on_a_narrow_screen() {
     let Some(browser) = browser() else { return };
     let desk = zoo();
-    let check = desk.run(&["check", "zoo", "--report", "report.html"]);
+    let check = desk.run(&["check", "zoo", "--layers", "--report", "report.html"]);
     assert_eq!(code(&check), 2, "{}", stderr(&check));
     let page = std::fs::read_to_string(desk.path("report.html")).expect("the report");
     let test = include_str!("html/self_test.js");
@@ -127,7 +135,7 @@ fn the_page_works_in_light_and_dark_and_on_a_narrow_screen() {
             .and_then(|(_, rest)| rest.split_once("</pre>"));
         let (result, _) =
             result.unwrap_or_else(|| panic!("the page did not get to its end: {log}"));
-        assert_eq!(result, state);
+        assert_eq!(result, state, "{}", stdout(&check));
         assert!(!log.contains("CONSOLE"), "{log}");
     }
 }

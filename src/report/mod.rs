@@ -21,6 +21,7 @@ use crate::rules::{Code, Kind};
 use around::Survey;
 pub use around::{Excerpt, Neighbourhood, Role, Vertex};
 pub use parameters::{BINS, Parameters, Range};
+pub use verification::{LayerFigures, ValueFigures};
 
 /// What happened to a model.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -185,6 +186,9 @@ pub struct Comparison {
     pub unreached: Vec<String>,
     /// The comparison of all layers, line by line, where it was asked for.
     pub layers: Vec<String>,
+    /// Figures per value that both models name, in execution order, where all layers were asked for.
+    #[serde(default)]
+    pub layer_errors: Vec<LayerFigures>,
     /// What a reader should know of how the models were run.
     pub notes: Vec<String>,
 }
@@ -206,23 +210,6 @@ pub struct OutputFigures {
     pub difference: Option<f64>,
     /// The difference that is allowed.
     pub allowed: f64,
-}
-
-/// How close an inner value is in both models, run in float64 from the same values before it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ValueFigures {
-    /// The value, with the names of the nodes around it if it is nested.
-    pub name: String,
-    /// The node of the original that gives it.
-    pub node: String,
-    /// The largest error that the rewrite makes there, without the rounding of a run in the models' own type.
-    #[serde(with = "number")]
-    pub error: f64,
-    /// That error in units of what rounding the weights once may do.
-    #[serde(with = "number")]
-    pub roundings: f64,
-    /// Whether it is within what is allowed.
-    pub agrees: bool,
 }
 
 impl Report {

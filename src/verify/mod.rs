@@ -37,8 +37,8 @@ pub use draw::Draw;
 pub use figures::Figures;
 pub use options::{Tolerance, VerifyOptions};
 pub use verdict::{
-    Counterexample, Extent, Furthest, Layer, Layers, OutputReport, Side, Timings, Unknown,
-    ValueReport, Verdict, Verification,
+    Counterexample, Extent, Furthest, Layer, LayerErrors, Layers, OutputReport, Side, Timings,
+    Unknown, ValueReport, Verdict, Verification,
 };
 
 use crate::engine::{BuiltIn, Engine, EngineError, ModelBytes};

@@ -46,7 +46,10 @@ addEventListener("load", () => {
   expect(models.length === 1 && models[0].open, "the filter does not leave the one model, unfolded");
   type("zero-padding nowhere");
   expect(seen().length === 0 && all("details.model").every((model) => model.hidden), "the filter shows what does not match");
+  type("many bn_59");
+  expect(seen().length === 1 && isSeen(seen()[0]), "what is found in a long table is not seen");
   type("");
+  expect(!isSeen(all("details.long")[0].lastElementChild), "a long table does not begin folded");
   expect(seen().length === total, "an empty filter hides rows");
 
   // Links and details.
@@ -63,6 +66,9 @@ addEventListener("load", () => {
     for (const one of details) one.firstElementChild.click();
     expect(details.every((one) => one.open && isSeen(one.lastElementChild)), "a summary does not unfold");
     expect(all("svg.graph").length >= 3 && all("svg.distribution, .distribution svg").length > 0, "pictures are missing");
+    const marks = (kind) => all(`.errors:not([aria-hidden]) .${kind}`).length;
+    expect(marks("original") > 3 && marks("original") === marks("rewritten"), "errors of layers are missing");
+    expect(marks("rewrite") >= 3 && marks("allowed") >= 2, `${marks("rewrite")} errors of folds, ${marks("allowed")} of what is allowed`);
     contrast();
     const result = document.createElement("pre");
     result.id = "self-test";

@@ -1,5 +1,6 @@
 //! Bars, distributions and errors as pictures.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 use maud::{Markup, html};
@@ -10,12 +11,12 @@ use crate::report::{Comparison, OutputFigures, Parameters, ValueFigures};
 
 /// How long the longest bar is, in pixels.
 const LONGEST: usize = 360;
-/// How many inner values the chart of errors shows.
-const VALUES: usize = 60;
+/// How many values inside the models the chart of errors shows.
+const INNER: usize = 80;
 const ROW: usize = 20;
 /// Where the axis of errors begins and ends.
 const AXIS: (f64, f64) = (280.0, 720.0);
-const LABEL: usize = 40;
+const LABEL: usize = 34;
 
 /// Nodes and BatchNormalizations before and after, each pair to its own scale.
 pub(super) fn bars(pairs: &[(&str, usize, usize)]) -> Markup {
@@ -95,34 +96,32 @@ struct Line<'c> {
     marks: Vec<(&'static str, f64)>,
 }
 
-/// Errors on a logarithmic axis: of outputs for both models, of inner values for the rewrite alone.
+/// Errors on a logarithmic axis: of outputs and layers for both models, of the ends of folds for the rewrite alone.
 pub(super) fn errors(comparison: &Comparison) -> Markup {
+    let inner = inner(comparison);
+    let n_inner = inner.len();
     let mut lines: Vec<Line<'_>> = comparison.outputs.iter().map(output).collect();
-    let shown = largest(&comparison.values);
-    lines.extend(shown.iter().map(|value| Line {
-        name: &value.name,
-        marks: vec![("rewrite", value.error)],
-    }));
+    lines.extend(largest(inner));
     if lines.is_empty() {
         return html! {};
     }
-    let n_left_out = comparison.values.len() - shown.len();
+    let n_left_out = n_inner + comparison.outputs.len() - lines.len();
     let axis = Axis::of(&lines);
     let height = lines.len() * ROW + 40;
     html! {
         ul.legend {
-            li { (key("original")) "original against the float64 truth" }
-            li { (key("rewritten")) "result against the float64 truth" }
-            li { (key("allowed")) "largest difference allowed" }
-            li { (key("rewrite")) "inner value: what the rewrite alone adds, both in float64" }
+            @for (class, what) in MARKS { li { (key(class)) (what) } }
         }
         @if n_left_out > 0 {
-            p.muted { "The " (shown.len()) " inner values with the most roundings; " (n_left_out) " more are in the table below." }
+            p.muted { "Outputs, and the " (INNER) " inner values with the largest errors; " (n_left_out) " more are in the tables below." }
+        }
+        @if comparison.layer_errors.is_empty() {
+            p.muted { "--layers shows the error of both models at every layer." }
         }
         div.scroll tabindex="0" role="group" aria-label="Errors, chart" {
             svg.errors role="img" width="760" height=(height) viewBox=(format!("0 0 760 {height}"))
-                aria-label={ "Largest absolute errors of " (count(comparison.outputs.len(), "output")) " and "
-                    (count(shown.len(), "inner value")) " on a logarithmic axis; the tables below give the numbers" } {
+                aria-label={ "Largest absolute errors of " (count(lines.len(), "value"))
+                    " on a logarithmic axis; the tables below give the numbers" } {
                 @for (x, tick) in axis.ticks() {
                     path.grid d=(format!("M{x} 0v{}", height - 36)) {}
                     text x=(x) y=(height - 20) text-anchor="middle" { (tick) }
@@ -138,6 +137,17 @@ pub(super) fn errors(comparison: &Comparison) -> Markup {
     }
 }
 
+/// What each mark says.
+const MARKS: [(&str, &str); 4] = [
+    ("original", "original, against the float64 truth"),
+    ("rewritten", "result, against the float64 truth"),
+    ("allowed", "largest error allowed"),
+    (
+        "rewrite",
+        "end of a fold: what the rewrite alone adds, both in float64",
+    ),
+];
+
 fn output(output: &OutputFigures) -> Line<'_> {
     let marks = [
         ("allowed", Some(output.allowed)),
@@ -151,13 +161,47 @@ fn output(output: &OutputFigures) -> Line<'_> {
     }
 }
 
-/// The values with the most roundings, in the order of the graph.
-fn largest(values: &[ValueFigures]) -> Vec<&ValueFigures> {
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    order.sort_by(|&a, &b| values[b].roundings.total_cmp(&values[a].roundings));
-    order.truncate(VALUES);
-    order.sort_unstable();
-    order.into_iter().map(|at| &values[at]).collect()
+/// Values inside the models, each on a line of its own; those that are outputs have theirs already.
+fn inner(comparison: &Comparison) -> Vec<Line<'_>> {
+    let outputs: HashSet<&str> = comparison.outputs.iter().map(|o| o.name.as_str()).collect();
+    let mut ends: HashMap<&str, &ValueFigures> = comparison
+        .values
+        .iter()
+        .map(|value| (value.name.as_str(), value))
+        .collect();
+    let layers = comparison.layer_errors.iter();
+    let layers = layers.filter(|layer| !outputs.contains(layer.name.as_str()));
+    let mut lines: Vec<Line<'_>> = layers
+        .map(|layer| {
+            let end = ends.remove(layer.name.as_str());
+            let both = [
+                ("original", layer.original_error),
+                ("rewritten", layer.rewritten_error),
+            ];
+            let end = end.map(|end| ("rewrite", end.error));
+            Line {
+                name: &layer.name,
+                marks: both.into_iter().chain(end).collect(),
+            }
+        })
+        .collect();
+    let rest = comparison.values.iter();
+    let rest = rest.filter(|value| ends.contains_key(value.name.as_str()));
+    lines.extend(rest.map(|value| Line {
+        name: &value.name,
+        marks: vec![("rewrite", value.error)],
+    }));
+    lines
+}
+
+/// The lines with the largest errors, in their order.
+fn largest(lines: Vec<Line<'_>>) -> Vec<Line<'_>> {
+    let error = |line: &Line<'_>| line.marks.iter().map(|mark| mark.1).fold(0.0, f64::max);
+    let mut errors: Vec<f64> = lines.iter().map(error).collect();
+    errors.sort_by(|a, b| b.total_cmp(a));
+    let least = errors.get(INNER - 1).copied().unwrap_or(0.0);
+    let shown = lines.into_iter().filter(|line| error(line) >= least);
+    shown.take(INNER).collect()
 }
 
 fn key(class: &'static str) -> Markup {

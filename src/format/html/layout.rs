@@ -207,9 +207,9 @@ mod tests {
             assert!(
                 found.across[a] - half >= -1e-9 && found.across[a] + half <= found.width + 1e-9
             );
-            for b in 0..a {
+            for (b, other) in widths.iter().enumerate().take(a) {
                 let apart = (found.across[a] - found.across[b]).abs();
-                let touch = half + widths[b] / 2.0;
+                let touch = half + other / 2.0;
                 assert!(
                     found.layer[a] != found.layer[b] || apart >= touch,
                     "{a} and {b} overlap"

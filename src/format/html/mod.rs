@@ -9,6 +9,7 @@ mod layout;
 mod model;
 mod nodes;
 mod picture;
+mod table;
 mod words;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -19,6 +20,7 @@ use crate::report::{Report, Verification};
 use charts::bars;
 use model::{Place, anchor, badge, section, sizes, verdict};
 use picture::arrow;
+use table::table;
 use words::visible;
 
 /// How many nodes of a page have a picture, and how many each model may at least have.
@@ -148,15 +150,11 @@ fn verdicts<'r>(reports: impl Iterator<Item = &'r Report>) -> String {
 
 fn index(audit: &Audit) -> Markup {
     let heads = ["model", "found", "BN before", "BN after", "folded model"];
+    let lines =
+        html! { @for (at, audited) in audit.models.iter().enumerate() { (line(audited, at)) } };
     html! {
         h2 { "Models" }
-        div.scroll tabindex="0" role="group" aria-label="Models" {
-            table {
-                caption.unseen { "Models" }
-                thead { tr { @for head in heads { th scope="col" { (head) } } } }
-                @for (at, audited) in audit.models.iter().enumerate() { (line(audited, at)) }
-            }
-        }
+        (table("Models", &heads, &lines))
     }
 }
 

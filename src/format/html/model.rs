@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::charts::{bars, errors};
 use super::nodes::{folded, stays};
+use super::table::{LONG, folding};
 use super::words::visible;
 use crate::check::{Audited, Finding};
 use crate::report::text::{bytes, count, number};
@@ -97,16 +98,12 @@ fn summary(report: &Report) -> Markup {
 }
 
 fn findings(findings: &[Finding]) -> Markup {
+    let heads = ["severity", "code", "node", "what"];
+    let rows = html! { @for finding in findings { (row(finding)) } };
     html! {
         @if !findings.is_empty() {
             h3 { "Findings" }
-            div.scroll tabindex="0" role="group" aria-label="Findings" {
-                table {
-                    caption.unseen { "Findings" }
-                    thead { tr { @for head in ["severity", "code", "node", "what"] { th scope="col" { (head) } } } }
-                    @for finding in findings { (row(finding)) }
-                }
-            }
+            (folding(findings.len(), LONG, "Findings", &heads, &rows))
         }
     }
 }
@@ -157,6 +154,7 @@ fn comparison(verification: &Verification) -> Markup {
         (errors(comparison))
         (outputs(comparison))
         (values(comparison))
+        (layers(comparison))
     }
 }
 
@@ -170,55 +168,61 @@ fn outputs(comparison: &Comparison) -> Markup {
         "allowed",
     ];
     let cell = |error: Option<f64>| error.map_or("–".to_owned(), number);
-    html! {
-        @if !comparison.outputs.is_empty() {
-            div.scroll tabindex="0" role="group" aria-label="Outputs" {
-                table {
-                    caption.unseen { "Outputs" }
-                    thead { tr { @for head in heads { th scope="col" { (head) } } } }
-                    @for output in &comparison.outputs {
-                        tbody.row data-find=(visible(&output.name)) { tr {
-                            th scope="row" { span.name { (visible(&output.name)) } }
-                            td { (output.element) " " (format!("{:?}", output.shape)) }
-                            @for error in [output.original_error, output.rewritten_error, output.difference, Some(output.allowed)] {
-                                td.number { (cell(error)) }
-                            }
-                        } }
-                    }
+    let rows = html! {
+        @for output in &comparison.outputs {
+            tbody.row data-find=(visible(&output.name)) { tr {
+                th scope="row" { span.name { (visible(&output.name)) } }
+                td { (output.element) " " (format!("{:?}", output.shape)) }
+                @for error in [output.original_error, output.rewritten_error, output.difference, Some(output.allowed)] {
+                    td.number { (cell(error)) }
                 }
-            }
+            } }
         }
-    }
+    };
+    let n_rows = comparison.outputs.len();
+    html! { @if n_rows > 0 { (folding(n_rows, LONG, "Outputs", &heads, &rows)) } }
 }
 
 fn values(comparison: &Comparison) -> Markup {
     let heads = [
-        "inner value",
+        "end of a fold",
         "node",
         "error of the rewrite",
         "in roundings of the weights",
         "agrees",
     ];
-    html! {
-        @if !comparison.values.is_empty() {
-            details {
-                summary { (count(comparison.values.len(), "inner value")) }
-                div.scroll tabindex="0" role="group" aria-label="Inner values" {
-                    table {
-                        caption.unseen { "Inner values" }
-                        thead { tr { @for head in heads { th scope="col" { (head) } } } }
-                        @for value in &comparison.values {
-                            tbody.row data-find={ (visible(&value.name)) " " (visible(&value.node)) } { tr {
-                                th scope="row" { span.name { (visible(&value.name)) } }
-                                td { span.name { (visible(&value.node)) } }
-                                td.number { (number(value.error)) }
-                                td.number { (number(value.roundings)) }
-                                td { @if value.agrees { "yes" } @else { strong.bad { "no" } } }
-                            } }
-                        }
-                    }
-                }
-            }
+    let rows = html! {
+        @for value in &comparison.values {
+            tbody.row data-find={ (visible(&value.name)) " " (visible(&value.node)) } { tr {
+                th scope="row" { span.name { (visible(&value.name)) } }
+                td { span.name { (visible(&value.node)) } }
+                td.number { (number(value.error)) }
+                td.number { (number(value.roundings)) }
+                td { @if value.agrees { "yes" } @else { strong.bad { "no" } } }
+            } }
         }
-    }
+    };
+    let n_rows = comparison.values.len();
+    html! { @if n_rows > 0 { (folding(n_rows, 0, "Ends of folds", &heads, &rows)) } }
+}
+
+fn layers(comparison: &Comparison) -> Markup {
+    let heads = [
+        "value",
+        "node",
+        "error of the original",
+        "error of the result",
+    ];
+    let rows = html! {
+        @for layer in &comparison.layer_errors {
+            tbody.row data-find={ (visible(&layer.name)) " " (visible(&layer.node)) } { tr {
+                th scope="row" { span.name { (visible(&layer.name)) } }
+                td { span.name { (visible(&layer.node)) } }
+                td.number { (number(layer.original_error)) }
+                td.number { (number(layer.rewritten_error)) }
+            } }
+        }
+    };
+    let n_rows = comparison.layer_errors.len();
+    html! { @if n_rows > 0 { (folding(n_rows, 0, "Layers", &heads, &rows)) } }
 }

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::charts::distribution;
 use super::picture::figure;
+use super::table::{LONG, folding};
 use super::words::visible;
 use crate::report::text::number;
 use crate::report::{NodeReport, Range, Report};
@@ -14,7 +15,7 @@ const HEADS: [&str; 7] = ["node", "channels", "ε", "scale", "shift", "var", "de
 pub(super) fn folded(report: &Report, pictures: usize) -> Markup {
     let all = report.batch_norms.iter().chain(&report.affines);
     let nodes: Vec<&NodeReport> = all.filter(|node| node.fold.is_some()).collect();
-    table(
+    entries(
         &nodes,
         "what takes it",
         "Nodes that are folded",
@@ -30,7 +31,7 @@ pub(super) fn folded(report: &Report, pictures: usize) -> Markup {
 pub(super) fn stays(report: &Report, pictures: usize) -> Markup {
     let all = report.batch_norms.iter();
     let nodes: Vec<&NodeReport> = all.filter(|node| node.fold.is_none()).collect();
-    table(
+    entries(
         &nodes,
         "why it stays",
         "BatchNormalizations that stay",
@@ -42,29 +43,24 @@ pub(super) fn stays(report: &Report, pictures: usize) -> Markup {
     )
 }
 
-fn table(
+fn entries(
     nodes: &[&NodeReport],
     verdict: &str,
     caption: &str,
     more: impl Fn(&NodeReport, usize) -> Markup,
 ) -> Markup {
-    html! {
-        @if nodes.is_empty() {
-            p.muted { "None." }
-        } @else {
-            div.scroll tabindex="0" role="group" aria-label=(caption) {
-                table {
-                    caption.unseen { (caption) }
-                    thead { tr { @for head in HEADS { th scope="col" { (head) } } th scope="col" { (verdict) } } }
-                    @for (at, node) in nodes.iter().enumerate() {
-                        tbody.row data-find=(find(node)) {
-                            (row(node))
-                            tr.more { td colspan=(HEADS.len() + 1) { (more(node, at)) } }
-                        }
-                    }
-                }
+    let heads = [&HEADS[..], &[verdict]].concat();
+    let rows = html! {
+        @for (at, node) in nodes.iter().enumerate() {
+            tbody.row data-find=(find(node)) {
+                (row(node))
+                tr.more { td colspan=(heads.len()) { (more(node, at)) } }
             }
         }
+    };
+    match nodes.is_empty() {
+        true => html! { p.muted { "None." } },
+        false => folding(nodes.len(), LONG, caption, &heads, &rows),
     }
 }
 

@@ -2,6 +2,7 @@
 {
   const search = document.getElementById("search");
   const models = [...document.querySelectorAll("details.model")].map((model) => ({ model, wasOpen: model.open }));
+  const tables = [...document.querySelectorAll("details.long")];
   const text = (element) => element.dataset.find.toLowerCase();
   const rows = [...document.querySelectorAll(".row")].map((row) => {
     const model = row.closest("details.model");
@@ -24,6 +25,8 @@
       model.hidden = !withHits.has(model) && !has(text(model));
       model.open = wanted.length === 0 ? wasOpen : !model.hidden;
     }
+    // What is found is seen, however long its table.
+    for (const table of tables) table.open = wanted.length > 0 && table.querySelector(".row:not([hidden])") !== null;
     document.getElementById("found").textContent = wanted.length === 0 ? "" : `${found} of ${rows.length} rows`;
   };
   search.addEventListener("input", show);
