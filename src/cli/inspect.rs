@@ -8,7 +8,8 @@ use bnfold::onnx::Model;
 use bnfold::report::sort::{Column, sort};
 use bnfold::report::text::Detail;
 use bnfold::report::{Report, dot, json, text};
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::Exit;
 use super::output::say;
@@ -22,8 +23,8 @@ pub(super) struct InspectArgs {
     #[command(flatten)]
     selection: Selection,
     /// Order the nodes by a column instead of by the graph; numbers put first what stands out
-    #[arg(long, value_enum, value_name = "COLUMN")]
-    sort: Option<SortBy>,
+    #[arg(long, value_name = "COLUMN", value_parser = column())]
+    sort: Option<Column>,
     /// Print the plan as JSON
     #[arg(long)]
     json: bool,
@@ -35,33 +36,12 @@ pub(super) struct InspectArgs {
     verbose: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum SortBy {
-    Name,
-    Scope,
-    Channels,
-    Epsilon,
-    Scale,
-    Shift,
-    Var,
-    Dead,
-    Verdict,
-}
-
-impl From<SortBy> for Column {
-    fn from(by: SortBy) -> Column {
-        match by {
-            SortBy::Name => Column::Name,
-            SortBy::Scope => Column::Scope,
-            SortBy::Channels => Column::Channels,
-            SortBy::Epsilon => Column::Epsilon,
-            SortBy::Scale => Column::Scale,
-            SortBy::Shift => Column::Shift,
-            SortBy::Var => Column::Var,
-            SortBy::Dead => Column::Dead,
-            SortBy::Verdict => Column::Verdict,
-        }
-    }
+fn column() -> impl TypedValueParser<Value = Column> {
+    let names = Column::ALL.iter().map(|(_, name)| *name);
+    PossibleValuesParser::new(names).map(|given| {
+        let known = Column::ALL.iter().find(|(_, name)| *name == given);
+        known.map_or(Column::Name, |(column, _)| *column)
+    })
 }
 
 pub(super) fn run(arguments: &InspectArgs) -> anyhow::Result<Exit> {
@@ -75,7 +55,7 @@ pub(super) fn run(arguments: &InspectArgs) -> anyhow::Result<Exit> {
     }
     let mut report = Report::new(&arguments.model.display().to_string(), &folded);
     if let Some(column) = arguments.sort {
-        sort(&mut report.batch_norms, column.into());
+        sort(&mut report.batch_norms, column);
     }
     match arguments.json {
         true => say(&json::render(&report))?,

@@ -27,6 +27,21 @@ pub enum Column {
     Verdict,
 }
 
+impl Column {
+    /// Every column, with its name.
+    pub const ALL: &'static [(Column, &'static str)] = &[
+        (Column::Name, "name"),
+        (Column::Scope, "scope"),
+        (Column::Channels, "channels"),
+        (Column::Epsilon, "epsilon"),
+        (Column::Scale, "scale"),
+        (Column::Shift, "shift"),
+        (Column::Var, "var"),
+        (Column::Dead, "dead"),
+        (Column::Verdict, "verdict"),
+    ];
+}
+
 /// Puts nodes into the order of a column; those that are equal there keep theirs, those without parameters come last.
 pub fn sort(nodes: &mut [NodeReport], column: Column) {
     match column {

@@ -96,14 +96,15 @@ fn node(vertex: &Vertex, found: &Layout, at: usize, width: f64) -> Markup {
         Role::Input | Role::Output => "border",
     };
     let [first, second] = lines(vertex);
+    let middle = if second.is_empty() { 23.0 } else { 16.0 };
     html! {
         g class=(class) {
             title { (visible(&vertex.op_type)) " " (visible(&vertex.name)) }
             @if vertex.reads_outside { path.cut d=(format!("M{} {}v-12", pixels(x), pixels(y))) {} }
             @if vertex.read_outside { path.cut d=(format!("M{} {}v12", pixels(x), pixels(y + HEIGHT))) {} }
             rect x=(pixels(x - width / 2.0)) y=(pixels(y)) width=(pixels(width)) height=(pixels(HEIGHT)) rx="6" {}
-            text.op x=(pixels(x)) y=(pixels(y + 16.0)) { (first) }
-            text x=(pixels(x)) y=(pixels(y + 30.0)) { (second) }
+            text.op x=(pixels(x)) y=(pixels(y + middle)) { (first) }
+            @if !second.is_empty() { text x=(pixels(x)) y=(pixels(y + 30.0)) { (second) } }
         }
     }
 }
