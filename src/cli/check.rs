@@ -25,6 +25,9 @@ use super::reports::Reports;
 use super::selection::Selection;
 use super::verification::Checking;
 
+/// How many nodes of a model have the graph around them in its report.
+const PICTURES: usize = 300;
+
 /// Arguments of `bnfold check`.
 #[derive(Args, Debug)]
 pub(super) struct CheckArgs {
@@ -52,6 +55,9 @@ pub(super) struct CheckArgs {
     /// Check a part of the models only: I of N, the same models on every run
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
+    /// Keep the graph around nodes in JSON reports, so that a merged report can show it; HTML reports always do
+    #[arg(long)]
+    pictures: bool,
     /// Plan only
     #[arg(long)]
     no_verify: bool,
@@ -189,6 +195,10 @@ impl Job<'_> {
             progress: &Progress::new(false),
         };
         let checked = check.run(folded, &mut options)?;
-        Ok(checked.report(&models::name(path)))
+        let mut report = checked.report(&models::name(path));
+        if self.arguments.pictures || self.arguments.reports.has_pictures() {
+            report.draw(&checked.folded, PICTURES);
+        }
+        Ok(report)
     }
 }

@@ -1,4 +1,4 @@
-//! `bnfold inspect`: the plan, and what the batch does, without writing anything.
+//! `bnfold inspect`: a model's BatchNormalizations, the plan for them, and what the batch does, without writing.
 
 use std::path::PathBuf;
 
@@ -8,10 +8,12 @@ use bnfold::engine::ModelBytes;
 use bnfold::fold::fold;
 use bnfold::graph::Graph;
 use bnfold::onnx::{Model, ReadOptions};
+use bnfold::report::sort::{Column, sort};
 use bnfold::report::text::Detail;
-use bnfold::report::{Report, calibration, json, text};
+use bnfold::report::{Report, calibration, dot, json, text};
 use bnfold::verify::data::sources;
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::Exit;
 use super::assume::Assumption;
@@ -34,12 +36,26 @@ pub(super) struct InspectArgs {
     batch_sizes: Vec<u32>,
     #[command(flatten)]
     sampling: Sampling,
+    /// Order the nodes by a column instead of by the graph; numbers put first what stands out
+    #[arg(long, value_name = "COLUMN", value_parser = column())]
+    sort: Option<Column>,
     /// Print as JSON
     #[arg(long)]
     json: bool,
+    /// Print the graph around the nodes that --keep and --only leave, for Graphviz
+    #[arg(long, conflicts_with_all = ["json", "sort"])]
+    dot: bool,
     /// Say every way that was tried for every node
     #[arg(short, long)]
     verbose: bool,
+}
+
+fn column() -> impl TypedValueParser<Value = Column> {
+    let names = Column::ALL.iter().map(|(_, name)| *name);
+    PossibleValuesParser::new(names).map(|given| {
+        let known = Column::ALL.iter().find(|(_, name)| *name == given);
+        known.map_or(Column::Name, |(column, _)| *column)
+    })
 }
 
 pub(super) fn run(arguments: &InspectArgs) -> anyhow::Result<Exit> {
@@ -61,8 +77,15 @@ pub(super) fn run(arguments: &InspectArgs) -> anyhow::Result<Exit> {
         .as_ref()
         .map_or(&model, |assumption| &assumption.model);
     let folded = fold(read, reading, &options).with_context(named)?;
+    if arguments.dot {
+        say(&dot::render(&folded))?;
+        return Ok(Exit::Yes);
+    }
     let mut report = Report::new(&named(), &folded);
     report.assumed = assumption.map(Assumption::unmeasured);
+    if let Some(column) = arguments.sort {
+        sort(&mut report.batch_norms, column);
+    }
     match arguments.json {
         true => say(&json::render(&report))?,
         false => say(&text::render_plan(

@@ -37,6 +37,12 @@ impl Reports {
         Ok(())
     }
 
+    /// Whether a report shows the graph around nodes.
+    pub(super) fn has_pictures(&self) -> bool {
+        let html = |path: &PathBuf| Format::of(path).is_ok_and(|format| format == Format::Html);
+        self.format == Format::Html || self.report.iter().any(html)
+    }
+
     /// Prints and writes all reports; those that cannot be written are told, and keep no other from being written.
     pub(super) fn give(&self, audit: &Audit) -> anyhow::Result<bool> {
         say(&self.format.render(audit))?;

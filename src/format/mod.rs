@@ -1,5 +1,6 @@
 //! Formats: an [`Audit`] as text for people and for machines, one file a format.
 
+mod html;
 mod text;
 
 use std::path::Path;
@@ -15,6 +16,8 @@ pub enum Format {
     Text,
     /// All that is known, by the schema in `schema/audit.json`.
     Json,
+    /// A page for a browser, in one file.
+    Html,
 }
 
 /// A file name that no format writes.
@@ -32,6 +35,7 @@ impl Format {
     pub const ALL: &'static [(Format, &'static str, &'static str)] = &[
         (Format::Text, "text", "txt"),
         (Format::Json, "json", "json"),
+        (Format::Html, "html", "html"),
     ];
 
     /// The format that a file's ending stands for.
@@ -60,6 +64,7 @@ impl Format {
         match self {
             Format::Text => text::render(audit),
             Format::Json => json::pretty(audit),
+            Format::Html => html::render(audit),
         }
     }
 }

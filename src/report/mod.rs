@@ -2,10 +2,14 @@
 //!
 //! Its JSON form is versioned by `schema`; fields are only ever added under one version.
 
+mod around;
 pub mod calibration;
+pub mod dot;
 pub mod json;
 mod number;
 mod parameters;
+pub mod sort;
+mod table;
 pub mod text;
 mod verification;
 
@@ -18,7 +22,10 @@ use crate::fold::Folded;
 use crate::graph::Graph;
 use crate::plan::{Entry, Outcome};
 use crate::rules::{Code, Kind};
+use around::Survey;
+pub use around::{Excerpt, Neighbourhood, Role, Vertex};
 pub use parameters::{BINS, Parameters, Range};
+pub use verification::{LayerFigures, ValueFigures};
 
 /// What happened to a model.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -103,6 +110,9 @@ pub struct NodeReport {
     pub fold: Option<FoldReport>,
     /// Why it stays, for each way that was tried.
     pub reasons: Vec<Reason>,
+    /// The graph around it, where it was asked for ([`Report::draw`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub around: Option<Neighbourhood>,
 }
 
 /// How a node is folded.
@@ -173,12 +183,18 @@ pub struct Comparison {
     pub outputs: Vec<OutputFigures>,
     /// How many inner values were compared as well.
     pub values_compared: usize,
+    /// Figures per inner value, in the order in which the models compute them.
+    #[serde(default)]
+    pub values: Vec<ValueFigures>,
     /// Nodes that the engine lacks and that were left out, each with its reason; empty if all was run.
     pub left_out: Vec<String>,
     /// Values that could not be compared because of that.
     pub unreached: Vec<String>,
     /// The comparison of all layers, line by line, where it was asked for.
     pub layers: Vec<String>,
+    /// Figures per value that both models name, in execution order, where all layers were asked for.
+    #[serde(default)]
+    pub layer_errors: Vec<LayerFigures>,
     /// What a reader should know of how the models were run.
     pub notes: Vec<String>,
 }
@@ -242,6 +258,22 @@ impl Report {
             rolled_back: Vec::new(),
             output: None,
             notes: notes(folded),
+        }
+    }
+
+    /// Adds the graph around nodes, of at most so many: first of those that are folded, then of those that stay.
+    pub fn draw(&mut self, folded: &Folded<'_>, most: usize) {
+        let survey = Survey::of(folded);
+        let (norms, others): (Vec<&Entry>, Vec<&Entry>) = {
+            let entries = folded.plan.entries.iter();
+            entries.partition(|entry| entry.is_batch_norm())
+        };
+        let nodes = self.batch_norms.iter_mut().zip(norms);
+        let nodes = nodes.chain(self.affines.iter_mut().zip(others));
+        let mut nodes: Vec<(&mut NodeReport, &Entry)> = nodes.collect();
+        nodes.sort_by_key(|(node, _)| node.fold.is_none());
+        for (node, entry) in nodes.into_iter().take(most) {
+            node.around = Some(survey.around(entry));
         }
     }
 
@@ -314,6 +346,7 @@ impl NodeReport {
                 .flatten(),
             fold,
             reasons,
+            around: None,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 
 use super::calibration;
-use super::{Comparison, NodeReport, OutputFigures, Report, Verification};
+use super::{Comparison, NodeReport, OutputFigures, Report, Verification, table};
 
 pub(super) const BOLD: Style = Style::new().bold();
 pub(super) const DIM: Style = Style::new().dimmed();
@@ -54,14 +54,23 @@ pub fn render_verification(verification: &Verification, detail: Detail) -> Strin
     text
 }
 
-/// The plan alone: what would be folded, and why the rest stays.
+/// The plan alone: a table of what there is and what becomes of it, then why the rest stays.
 pub fn render_plan(report: &Report, detail: Detail) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
-    let _ = header(&mut text, report)
-        .and_then(|()| calibration::assumption(&mut text, report.assumed.as_ref()))
-        .and_then(|()| nodes(&mut text, report, detail));
+    let _ = plan(&mut text, report, detail);
     text
+}
+
+fn plan(text: &mut String, report: &Report, detail: Detail) -> std::fmt::Result {
+    header(text, report)?;
+    calibration::assumption(text, report.assumed.as_ref())?;
+    table::write(text, &report.batch_norms)?;
+    if detail == Detail::Full {
+        return nodes(text, report, detail);
+    }
+    other_folds(text, report, detail)?;
+    stays(text, report, detail)
 }
 
 fn header(text: &mut String, report: &Report) -> std::fmt::Result {
@@ -112,13 +121,18 @@ fn faults(text: &mut String, report: &Report) -> std::fmt::Result {
 }
 
 fn nodes(text: &mut String, report: &Report, detail: Detail) -> std::fmt::Result {
-    let (folded, stay) = report.counts();
+    let (folded, _) = report.counts();
     if folded > 0 {
         writeln!(text, "  {GOOD}folded{GOOD:#} {folded}")?;
         for node in report.batch_norms.iter().filter(|node| node.fold.is_some()) {
             fold(text, node, detail)?;
         }
     }
+    other_folds(text, report, detail)?;
+    stays(text, report, detail)
+}
+
+fn other_folds(text: &mut String, report: &Report, detail: Detail) -> std::fmt::Result {
     let merged = |node: &&NodeReport| node.fold.as_ref().is_some_and(|fold| fold.way == "merge");
     let (merged, affines): (Vec<_>, Vec<_>) = report.affines.iter().partition(merged);
     for (nodes, what) in [
@@ -137,6 +151,11 @@ fn nodes(text: &mut String, report: &Report, detail: Detail) -> std::fmt::Result
             fold(text, node, detail)?;
         }
     }
+    Ok(())
+}
+
+fn stays(text: &mut String, report: &Report, detail: Detail) -> std::fmt::Result {
+    let (_, stay) = report.counts();
     if stay > 0 {
         writeln!(text, "  {DOUBTFUL}stay{DOUBTFUL:#} {stay}")?;
         for node in report.batch_norms.iter().filter(|node| node.fold.is_none()) {
@@ -334,5 +353,35 @@ pub fn bytes(number: u64) -> String {
     match unit {
         0 => format!("{number} bytes"),
         _ => format!("{size:.1} {}", UNITS[unit]),
+    }
+}
+
+/// A number in three digits, or two and an exponent.
+pub fn number(number: f64) -> String {
+    let magnitude = number.abs();
+    if number == 0.0 || !number.is_finite() {
+        return number.to_string();
+    }
+    if !(1e-3..1e4).contains(&magnitude) {
+        return format!("{number:.1e}");
+    }
+    let digits = 2 - magnitude.log10().floor() as i32;
+    format!("{number:.*}", usize::try_from(digits).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_three_digits() {
+        let numbers = [0.0, 1.0, -12.345, 999.9, 0.012_34, 1e-5, 123_456.0, -1e-12];
+        let shown = numbers.map(number);
+        let expected = [
+            "0", "1.00", "-12.3", "1000", "0.0123", "1.0e-5", "1.2e5", "-1.0e-12",
+        ];
+        assert_eq!(shown, expected);
+        assert_eq!(number(f64::NAN), "NaN");
+        assert_eq!(number(f64::INFINITY), "inf");
     }
 }

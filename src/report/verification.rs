@@ -1,7 +1,43 @@
 //! What a verification found, in the report's terms.
 
-use super::{Comparison, OutputFigures, Verification};
-use crate::verify::{Extent, Layer, Layers, Tolerance, Verdict, Verification as Found};
+use serde::{Deserialize, Serialize};
+
+use super::{Comparison, OutputFigures, Verification, number};
+use crate::verify::{
+    Extent, Layer, LayerErrors, Layers, Tolerance, ValueReport, Verdict, Verification as Found,
+};
+
+/// How close an inner value is in both models, run in float64 from the same values before it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ValueFigures {
+    /// The value, with the names of the nodes around it if it is nested.
+    pub name: String,
+    /// The node of the original that gives it.
+    pub node: String,
+    /// The largest error that the rewrite makes there, without the rounding of a run in the models' own type.
+    #[serde(with = "number")]
+    pub error: f64,
+    /// That error in units of what rounding the weights once may do.
+    #[serde(with = "number")]
+    pub roundings: f64,
+    /// Whether it is within what is allowed.
+    pub agrees: bool,
+}
+
+/// How far a value is from the float64 truth in both models, run in their own types.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LayerFigures {
+    /// The value, with the names of the nodes around it if it is nested.
+    pub name: String,
+    /// The node of the original that gives it.
+    pub node: String,
+    /// Largest error of the original.
+    #[serde(with = "number")]
+    pub original_error: f64,
+    /// Largest error of the rewritten model.
+    #[serde(with = "number")]
+    pub rewritten_error: f64,
+}
 
 impl From<Found> for Verification {
     fn from(found: Found) -> Verification {
@@ -22,7 +58,8 @@ impl From<Found> for Verification {
             difference: output.difference.as_ref().map(|figures| figures.max_abs),
             allowed: output.allowed,
         });
-        let layers = found.layers.as_ref().map(layers).unwrap_or_default();
+        let lines = found.layers.as_ref().map(layers).unwrap_or_default();
+        let layer_errors = found.layers.into_iter().flat_map(|layers| layers.errors);
         let (left_out, unreached) = match found.extent {
             Extent::Full => Default::default(),
             Extent::Regional { cuts, unreached } => (cuts, unreached),
@@ -30,16 +67,37 @@ impl From<Found> for Verification {
         wrap(Comparison {
             left_out,
             unreached,
-            layers,
+            layers: lines,
+            layer_errors: layer_errors.map(layer_figures).collect(),
             reason,
             samples: found.samples,
             seed: found.seed,
             tolerance: tolerance(found.tolerance),
             outputs: outputs.collect(),
             values_compared: found.values.len(),
+            values: found.values.into_iter().map(value).collect(),
             notes: found.notes,
             engine: found.engine,
         })
+    }
+}
+
+fn value(value: ValueReport) -> ValueFigures {
+    ValueFigures {
+        name: value.name,
+        node: value.node,
+        error: value.max_abs,
+        roundings: value.in_roundings,
+        agrees: value.agrees,
+    }
+}
+
+fn layer_figures(layer: LayerErrors) -> LayerFigures {
+    LayerFigures {
+        name: layer.name,
+        node: layer.node,
+        original_error: layer.original,
+        rewritten_error: layer.rewritten,
     }
 }
 

@@ -2,16 +2,17 @@
 //!
 //! Both models run freely in float64, so that a difference shows where it first arises and in all that
 //! depends on it; what rounding the changed weights does is measured the same way and allowed for.
+//! Two further passes put each model, run in its own types, beside the float64 truth.
 //! Values are compared as they arise, and per value only figures are kept.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::border::Border;
 use super::judge::element_of;
 use super::run::{Comparing, compared};
 use super::session::Comparison;
 use super::slices::{Entry, Table};
-use super::verdict::{Extent, Layer, Layers};
+use super::verdict::{Extent, Layer, LayerErrors, Layers};
 
 /// How many of the worst values are told.
 const WORST: usize = 5;
@@ -20,11 +21,12 @@ const WORST: usize = 5;
 pub(super) fn compare(comparison: &mut Comparison<'_>) -> Option<Layers> {
     let wanted = common_names(comparison);
     let mut table = Table::default();
-    pass(comparison, &wanted, &mut table, false)?;
+    pass(comparison, &wanted, &mut table, Beside::Rewritten)?;
     if table.entries().iter().any(|entry| entry.excess().is_some()) {
         // Without the measure the strict bound stands.
-        let _ = pass(comparison, &wanted, &mut table, true);
+        let _ = pass(comparison, &wanted, &mut table, Beside::Perturbed);
     }
+    let errors = errors(comparison, &wanted).unwrap_or_default();
     let seed = comparison.options.seed;
     let layer = |entry: &Entry| Layer {
         report: entry.report(),
@@ -44,7 +46,36 @@ pub(super) fn compare(comparison: &mut Comparison<'_>) -> Option<Layers> {
         first_divergent: first.map(layer),
         counterexample: first.and_then(|entry| element_of(entry, seed, false)),
         worst: worst.map(|entry| layer(entry)).collect(),
+        errors,
     })
+}
+
+/// How far each value is from the truth in both models as they are.
+fn errors(comparison: &mut Comparison<'_>, wanted: &HashSet<String>) -> Option<Vec<LayerErrors>> {
+    let mut tables = [Table::default(), Table::default()];
+    for (table, beside) in tables
+        .iter_mut()
+        .zip([Beside::PlainOriginal, Beside::PlainRewritten])
+    {
+        pass(comparison, wanted, table, beside)?;
+    }
+    let [original, rewritten] = tables;
+    let rewritten: HashMap<&str, &Entry> = rewritten
+        .entries()
+        .iter()
+        .map(|entry| (entry.name.as_str(), entry))
+        .collect();
+    let both = original.entries().iter().filter_map(|entry| {
+        let other = rewritten.get(entry.name.as_str())?;
+        let agree = entry.mismatch.is_none() && other.mismatch.is_none();
+        agree.then(|| LayerErrors {
+            name: entry.name.clone(),
+            node: entry.node.clone(),
+            original: entry.report().max_abs,
+            rewritten: other.report().max_abs,
+        })
+    });
+    Some(both.collect())
 }
 
 fn common_names(comparison: &Comparison<'_>) -> HashSet<String> {
@@ -65,17 +96,30 @@ fn common_names(comparison: &Comparison<'_>) -> HashSet<String> {
     names.filter(is_common).map(str::to_owned).collect()
 }
 
-/// One pass over the samples: the rewritten model beside the original, or a perturbed original beside it.
+/// What runs beside the original in float64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beside {
+    /// The rewritten model in float64.
+    Rewritten,
+    /// The original in float64, with perturbed weights.
+    Perturbed,
+    /// The original in its own types.
+    PlainOriginal,
+    /// The rewritten model in its own types.
+    PlainRewritten,
+}
+
+/// One pass over the samples.
 fn pass(
     comparison: &mut Comparison<'_>,
     wanted: &HashSet<String>,
     table: &mut Table,
-    is_noise: bool,
+    beside: Beside,
 ) -> Option<()> {
     let seed = comparison.options.seed;
-    let mut perturbed = match is_noise {
-        true => Some(comparison.load_perturbed(seed)?),
-        false => None,
+    let mut perturbed = match beside {
+        Beside::Perturbed => Some(comparison.load_perturbed(seed)?),
+        _ => None,
     };
     let n_samples = comparison.n_samples.min(comparison.supply.n_samples());
     for sample in 0..n_samples {
@@ -87,18 +131,18 @@ fn pass(
         let comparing = Comparing {
             wanted,
             is_forced: false,
-            is_noise,
+            is_noise: beside == Beside::Perturbed,
             sample,
             border: is_partial.then_some(&border),
         };
-        let outcome = match &mut perturbed {
-            Some(moved) => {
-                let sessions = [&mut truth.original, moved];
-                compared(sessions, [&inputs[0], &inputs[0]], &comparing, table)
-            }
-            None => truth.run_compared([&inputs[0], &inputs[1]], &comparing, table),
+        let plain = &mut comparison.plain;
+        let (second, inputs) = match (beside, &mut perturbed) {
+            (Beside::PlainOriginal, _) => (&mut plain.original, [&inputs[0], &inputs[0]]),
+            (Beside::PlainRewritten, _) => (&mut plain.rewritten, [&inputs[0], &inputs[1]]),
+            (_, Some(moved)) => (moved, [&inputs[0], &inputs[0]]),
+            (_, None) => (&mut truth.rewritten, [&inputs[0], &inputs[1]]),
         };
-        outcome.ok()?;
+        compared([&mut truth.original, second], inputs, &comparing, table).ok()?;
     }
     Some(())
 }

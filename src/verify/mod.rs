@@ -42,8 +42,8 @@ pub(crate) use figures::unravel;
 pub use options::{Tolerance, VerifyOptions};
 pub(crate) use supply::Supply;
 pub use verdict::{
-    Counterexample, Extent, Furthest, Layer, Layers, OutputReport, Side, Timings, Unknown,
-    ValueReport, Verdict, Verification,
+    Counterexample, Extent, Furthest, Layer, LayerErrors, Layers, OutputReport, Side, Timings,
+    Unknown, ValueReport, Verdict, Verification,
 };
 
 use crate::engine::{Engine, EngineError, ModelBytes};

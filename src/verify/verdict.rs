@@ -303,6 +303,22 @@ pub struct Layers {
     pub counterexample: Option<Counterexample>,
     /// The values that differ most, in units of what rounding the weights does.
     pub worst: Vec<Layer>,
+    /// Both models in their own types against the float64 truth, in execution order.
+    #[serde(default)]
+    pub errors: Vec<LayerErrors>,
+}
+
+/// How far a value is from the float64 truth.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LayerErrors {
+    /// The value's name, with the names of the nodes around it if it is nested.
+    pub name: String,
+    /// The node of the original that gives it.
+    pub node: String,
+    /// Largest error of the original.
+    pub original: f64,
+    /// Largest error of the rewritten model.
+    pub rewritten: f64,
 }
 
 /// An output's evidence.

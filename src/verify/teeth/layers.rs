@@ -76,3 +76,32 @@ fn values_that_change_their_meaning_are_left_out() {
         None
     );
 }
+
+#[test]
+fn both_models_are_held_against_the_truth_at_every_layer() {
+    let original = deep(DataType::Float, 6);
+    let options = VerifyOptions {
+        layers: true,
+        ..VerifyOptions::default()
+    };
+    let rewritten = folded(&original, |index, w, _| {
+        if index == 3 {
+            w.data[9] *= 1.01;
+        }
+    });
+    let found = compare(&original, &rewritten, &options);
+    let layers = found.layers.expect("layers were asked for");
+    assert_eq!(layers.errors.len(), layers.n_compared);
+    let output = &found.outputs[0];
+    let at = |name: &str| {
+        let mut errors = layers.errors.iter();
+        errors.find(|error| error.name == name).expect("a layer")
+    };
+    let last = at(&output.name);
+    let whole = [&output.original, &output.rewritten].map(|figures| figures.unwrap().max_abs);
+    assert_eq!([last.original, last.rewritten], whole);
+    assert!(last.original > 0.0, "float32 rounds");
+    let (before, wrong) = (at("bn_2.out"), at("bn_3.out"));
+    assert!(before.rewritten < 20.0 * before.original, "{before:?}");
+    assert!(wrong.rewritten > 100.0 * wrong.original, "{wrong:?}");
+}
