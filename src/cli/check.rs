@@ -72,7 +72,7 @@ fn severity(text: &str) -> Result<(FindingCode, LevelName), String> {
 }
 
 pub(super) fn run(arguments: &CheckArgs) -> anyhow::Result<Exit> {
-    arguments.reports.check()?;
+    arguments.reports.files.check()?;
     let mut config = Config::load(arguments.config.as_deref())?;
     for &(code, level) in &arguments.severity {
         config.policy.levels.insert(code, Level::from(level));

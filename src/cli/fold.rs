@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use bnfold::check::{Audit, Audited, Policy, findings_of_result};
 use bnfold::fold::{Folded, fold, without_flaws};
 use bnfold::onnx::{ExternalPolicy, Model, ReadOptions, SaveOptions, WriteError};
 use bnfold::plan::PlanOptions;
@@ -13,8 +14,10 @@ use clap::{Args, ValueEnum};
 
 use super::Exit;
 use super::checked::{Check, OnDifferent};
+use super::config::Config;
 use super::output::{say, tell};
 use super::progress::Progress;
+use super::reports::ReportFiles;
 use super::selection::Selection;
 use super::verification::Checking;
 
@@ -49,6 +52,8 @@ pub(super) struct FoldArgs {
     /// Write a report as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    #[command(flatten)]
+    reports: ReportFiles,
     /// Which tensors go to a data file beside the result
     #[arg(long, value_enum, default_value_t = External::Auto, value_name = "WHICH")]
     external_data: External,
@@ -80,6 +85,7 @@ pub(super) fn run(arguments: &FoldArgs) -> anyhow::Result<Exit> {
     let Some(path) = &arguments.model else {
         bail!("no model is given; try bnfold MODEL -o OUT");
     };
+    let policy = policy(arguments)?;
     let progress = Progress::new(!arguments.quiet);
     progress.stage("reading");
     let reading = ReadOptions {
@@ -115,8 +121,19 @@ pub(super) fn run(arguments: &FoldArgs) -> anyhow::Result<Exit> {
     drop(progress);
     let mut report = checked.report(&named());
     report.output = output;
-    finish(arguments, &report)?;
-    Ok(exit)
+    match finish(arguments, &report, &policy)? {
+        true => Ok(exit),
+        false => Ok(Exit::Trouble),
+    }
+}
+
+/// What people decided about findings, where there will be any.
+fn policy(arguments: &FoldArgs) -> anyhow::Result<Policy> {
+    arguments.reports.check()?;
+    match arguments.reports.is_empty() {
+        true => Ok(Policy::default()),
+        false => Ok(Config::load(None)?.policy),
+    }
 }
 
 fn written<'m>(
@@ -164,7 +181,8 @@ fn written<'m>(
     }
 }
 
-fn finish(arguments: &FoldArgs, report: &Report) -> anyhow::Result<()> {
+/// Prints and writes all reports, and says whether all could be written.
+fn finish(arguments: &FoldArgs, report: &Report, policy: &Policy) -> anyhow::Result<bool> {
     let detail = match (arguments.quiet, arguments.verbose) {
         (true, _) => Detail::Short,
         (_, true) => Detail::Full,
@@ -176,9 +194,16 @@ fn finish(arguments: &FoldArgs, report: &Report) -> anyhow::Result<()> {
         true => tell(&text)?,
         false => say(&text)?,
     }
+    let audited = Audited {
+        path: report.model.path.replace('\\', "/"),
+        findings: findings_of_result(report, policy),
+        trouble: None,
+        report: Some(report.clone()),
+    };
+    let is_whole = arguments.reports.write(&Audit::new(vec![audited]))?;
     if let Some(path) = &arguments.json {
         std::fs::write(path, json::render(report))
             .with_context(|| format!("cannot write the report {}", path.display()))?;
     }
-    Ok(())
+    Ok(is_whole)
 }

@@ -15,6 +15,13 @@ pub(super) struct Reports {
     /// What is printed
     #[arg(long, default_value = "text", value_name = "FORMAT", value_parser = format())]
     format: Format,
+    #[command(flatten)]
+    pub(super) files: ReportFiles,
+}
+
+/// Files that take reports.
+#[derive(Args, Debug)]
+pub(super) struct ReportFiles {
     /// Write a report to a file too, in the format of its ending (may be repeated)
     #[arg(long, value_name = "FILE")]
     report: Vec<PathBuf>,
@@ -29,6 +36,18 @@ fn format() -> impl clap::builder::TypedValueParser<Value = Format> {
 }
 
 impl Reports {
+    /// Prints and writes all reports, and says whether all could be written.
+    pub(super) fn give(&self, audit: &Audit) -> anyhow::Result<bool> {
+        say(&self.format.render(audit))?;
+        self.files.write(audit)
+    }
+}
+
+impl ReportFiles {
+    pub(super) fn is_empty(&self) -> bool {
+        self.report.is_empty()
+    }
+
     /// Refuses files whose ending no format has, before anything is done.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         for path in &self.report {
@@ -37,9 +56,8 @@ impl Reports {
         Ok(())
     }
 
-    /// Prints and writes all reports; those that cannot be written are told, and keep no other from being written.
-    pub(super) fn give(&self, audit: &Audit) -> anyhow::Result<bool> {
-        say(&self.format.render(audit))?;
+    /// Writes all reports; those that cannot be written are told, and keep no other from being written.
+    pub(super) fn write(&self, audit: &Audit) -> anyhow::Result<bool> {
         let mut is_whole = true;
         for path in &self.report {
             let rendered =

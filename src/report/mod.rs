@@ -18,6 +18,7 @@ pub use parameters::{BINS, Parameters, Range};
 
 /// What happened to a model.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Report {
     /// `bnfold-report/1`.
     pub schema: String,
@@ -47,6 +48,7 @@ pub struct Report {
 
 /// A model that was read.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ModelSummary {
     /// Its path.
     pub path: String,
@@ -62,6 +64,7 @@ pub struct ModelSummary {
 
 /// A fold with which the result computes something else, and without which it does not.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FoldAtFault {
     /// The node that is folded.
     pub node: String,
@@ -73,6 +76,7 @@ pub struct FoldAtFault {
 
 /// A model that was written.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct OutputSummary {
     /// Its path.
     pub path: String,
@@ -84,6 +88,7 @@ pub struct OutputSummary {
 
 /// What became of a node.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct NodeReport {
     /// Its name, or its operator and output.
     pub name: String,
@@ -101,6 +106,7 @@ pub struct NodeReport {
 
 /// How a node is folded.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FoldReport {
     /// `upstream`, `downstream`, `sideways`, `compensation`, `reduction` or `merge`.
     pub way: String,
@@ -112,6 +118,7 @@ pub struct FoldReport {
 
 /// A node that took an affine.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SiteReport {
     /// The node.
     pub node: String,
@@ -121,6 +128,7 @@ pub struct SiteReport {
 
 /// Why a node stays.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Reason {
     /// The way that was tried.
     pub way: String,
@@ -136,6 +144,7 @@ pub struct Reason {
 
 /// What the comparison of both models said.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 pub enum Verification {
     /// There was nothing to compare: the output is the input, byte for byte.
@@ -152,6 +161,7 @@ pub enum Verification {
 
 /// A comparison of two models on samples.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Comparison {
     /// The verdict's grounds in words: a counterexample, or why it could not be told.
     pub reason: Option<String>,
@@ -179,6 +189,7 @@ pub struct Comparison {
 
 /// How close an output is in both models.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct OutputFigures {
     /// The output.
     pub name: String,
@@ -187,12 +198,20 @@ pub struct OutputFigures {
     /// Its shape on the samples.
     pub shape: Vec<usize>,
     /// Largest error of the original against the float64 truth.
+    #[serde(with = "number::optional")]
+    #[cfg_attr(test, schemars(with = "Option<number::Number>"))]
     pub original_error: Option<f64>,
     /// Largest error of the rewritten model against the float64 truth.
+    #[serde(with = "number::optional")]
+    #[cfg_attr(test, schemars(with = "Option<number::Number>"))]
     pub rewritten_error: Option<f64>,
     /// Largest difference between the two models.
+    #[serde(with = "number::optional")]
+    #[cfg_attr(test, schemars(with = "Option<number::Number>"))]
     pub difference: Option<f64>,
     /// The difference that is allowed.
+    #[serde(with = "number")]
+    #[cfg_attr(test, schemars(with = "number::Number"))]
     pub allowed: f64,
 }
 
