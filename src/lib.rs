@@ -27,6 +27,7 @@
 //! | [`report`] | what happened, for people and for machines |
 //! | [`check`] | what stands out in a report, by code and severity |
 //! | [`mod@format`] | checks of many models, one file a format |
+//! | [`explain`] | the page of every finding and every refusal |
 //!
 //! # What holds everywhere
 //!
@@ -43,6 +44,7 @@ pub mod bisect;
 pub mod calibrate;
 pub mod check;
 pub mod engine;
+pub mod explain;
 pub mod fold;
 pub mod format;
 pub mod graph;

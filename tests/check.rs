@@ -1,5 +1,7 @@
 //! `bnfold check` as a CI job meets it: exit codes, policies, baselines, shards, reports.
 
+use std::path::Path;
+
 use bnfold::testing::{Tensor, ToBytes, model};
 use serde_json::Value;
 
@@ -218,6 +220,48 @@ fn reports_that_can_be_written_are_written() {
     let unknown = desk.run(&["check", "zoo", "--report", "report.pdf"]);
     assert_eq!(code(&unknown), 2);
     assert!(stderr(&unknown).contains("report.pdf"));
+}
+
+#[test]
+fn every_format_is_written_at_once() {
+    let desk = zoo();
+    desk.put("zoo/broken.onnx", b"\x08");
+    let files = ["r.txt", "r.json", "r.sarif", "r.xml", "r.md"];
+    let mut flags = vec!["check", "zoo", "--format", "github"];
+    flags.extend(files.iter().flat_map(|file| ["--report", *file]));
+    let output = desk.run(&flags);
+    assert_eq!(code(&output), 2, "{}", stderr(&output));
+    let said = stdout(&output);
+    assert!(
+        said.starts_with("::error file=zoo/broken.onnx,title=trouble::"),
+        "{said}"
+    );
+    assert!(
+        said.contains("\n::warning file=zoo/deep/foldable.onnx,title=foldable at bn_0::it can be"),
+        "{said}"
+    );
+    assert!(
+        said.contains("\n::notice file=zoo/dead.onnx,title=dead-channel at bn_0::"),
+        "{said}"
+    );
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let schema = std::fs::read_to_string(root.join("schema/audit.json")).expect("the schema");
+    let schema: Value = serde_json::from_str(&schema).expect("JSON");
+    let audit = json(&desk, "r.json");
+    let result = jsonschema::validate(&schema, &audit);
+    assert!(result.is_ok(), "{:?}", result.err());
+    let results = &json(&desk, "r.sarif")["runs"][0]["results"];
+    let rules: Vec<&Value> = results
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|result| &result["ruleId"])
+        .collect();
+    assert_eq!(rules, ["dead-channel", "foldable"]);
+    let text = |name: &str| std::fs::read_to_string(desk.path(name)).expect("a report");
+    assert!(text("r.md").starts_with("## bnfold: trouble\n"));
+    assert!(text("r.xml").starts_with("<?xml version=\"1.0\""));
+    assert!(!text("r.txt").contains('\u{1b}'));
 }
 
 #[test]

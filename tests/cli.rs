@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use bnfold::explain::{Page, findings, refusals};
 use bnfold::onnx::proto::ModelProto;
 use bnfold::testing::{DataType, Tensor, ToBytes, model};
 use prost::Message;
@@ -545,24 +546,75 @@ fn zero_outputs_prove_nothing() {
 }
 
 #[test]
-fn every_code_is_explained_and_stands_in_the_readme() {
+fn every_code_is_listed_and_has_a_page() {
     let desk = Desk::new();
-    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"))
-        .expect("the README");
     let listed = stdout(&desk.run(&["explain"]));
-    for code_ in bnfold::rules::Code::ALL {
-        let row = format!(
-            "| `{}` | {} | {} |",
-            code_.name(),
-            code_.kind(),
-            code_.summary()
-        );
-        assert!(readme.contains(&row), "the README lacks {row}");
-        assert!(listed.contains(code_.name()));
-        let page = desk.run(&["explain", code_.name()]);
-        assert!(code(&page) == 0 && stdout(&page).contains(code_.advice()));
+    let (found, stays) = listed.split_once("\n\n").expect("two lists");
+    for (pages, list) in [
+        (findings().collect::<Vec<Page>>(), found),
+        (refusals().collect(), stays),
+    ] {
+        assert_eq!(list.trim_end().lines().count(), pages.len() + 1);
+        assert!(pages.iter().all(|page| list.contains(page.summary)));
     }
-    assert_eq!(code(&desk.run(&["explain", "nonsense"])), 2);
+    for code_ in ["dead-channel", "zero-padding"] {
+        let page = desk.run(&["explain", code_]);
+        assert_eq!(code(&page), 0);
+        insta::assert_snapshot!(format!("explain_{code_}"), stdout(&page));
+    }
+}
+
+#[test]
+fn an_unknown_code_is_answered_with_the_nearest() {
+    let desk = Desk::new();
+    let misspelt = desk.run(&["explain", "zero-pading"]);
+    assert_eq!(code(&misspelt), 2);
+    let said = stderr(&misspelt);
+    assert!(said.contains("did you mean zero-padding? "), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    let nonsense = desk.run(&["explain", "xyzzy"]);
+    assert_eq!(code(&nonsense), 2);
+    assert!(!stderr(&nonsense).contains("did you mean"));
+}
+
+#[test]
+fn a_fold_writes_reports_of_what_is_left() {
+    let desk = Desk::new();
+    let built = model(|g| {
+        let scale = g.initializer("scale", Tensor::floats(&[4], [1.0, 2.0, 0.0, 1.0]));
+        let x = g.input("x", [1, 4, 5, 5]).conv(4).batch_norm().sigmoid();
+        x.batch_norm().with_input(1, &scale).sigmoid().output("y")
+    });
+    desk.put("m.onnx", &built.to_bytes());
+    let fold = ["m.onnx", "-o", "out.onnx", "--report"];
+    let output = desk.run(&[&fold[..], &["a.json", "--report", "a.sarif"]].concat());
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let read = |name: &str| -> serde_json::Value {
+        let text = std::fs::read_to_string(desk.path(name)).expect("a report");
+        serde_json::from_str(&text).expect("JSON")
+    };
+    let audit = read("a.json");
+    let findings = &audit["models"][0]["findings"];
+    assert_eq!(findings.as_array().expect("a list").len(), 1, "{findings}");
+    assert_eq!(findings[0]["code"], "dead-channel");
+    assert_eq!(audit["models"][0]["report"]["output"]["path"], "out.onnx");
+    let results = &read("a.sarif")["runs"][0]["results"];
+    assert_eq!(results[0]["ruleId"], "dead-channel");
+    desk.put("bnfold.toml", b"[severity]\ndead-channel = \"off\"\n");
+    let unwritable = [&fold[..], &["nowhere/a.md", "--report", "b.json"]].concat();
+    let output = desk.run(&unwritable);
+    assert_eq!(code(&output), 2);
+    assert!(
+        stderr(&output).contains("nowhere/a.md"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(
+        read("b.json")["models"][0]["findings"],
+        serde_json::json!([])
+    );
+    let unknown = desk.run(&[&fold[..], &["a.pdf"]].concat());
+    assert_eq!(code(&unknown), 2);
 }
 
 #[test]

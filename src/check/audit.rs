@@ -13,8 +13,10 @@ const SCHEMA: &str = "bnfold-audit/1";
 
 /// Models that were looked at.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Audit {
     /// `bnfold-audit/1`.
+    #[cfg_attr(test, schemars(extend("const" = SCHEMA)))]
     pub schema: String,
     /// The program's version.
     pub version: String,
@@ -24,6 +26,7 @@ pub struct Audit {
 
 /// A model that was looked at.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Audited {
     /// Its path, as it was given or found, with `/` between its parts.
     pub path: String,

@@ -1,15 +1,13 @@
 //! Findings that were accepted: a later check fails on new ones only.
 //!
-//! A finding is known again by its code, its model's path, its scope and its node; not by its message, whose figures move
-//! with every training.
+//! A finding is known again by its [`Identity`].
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
 use super::audit::{Audit, Audited};
-use super::code::FindingCode;
-use super::finding::Finding;
+use super::identity::Identity;
 
 const SCHEMA: &str = "bnfold-baseline/1";
 
@@ -18,27 +16,7 @@ const SCHEMA: &str = "bnfold-baseline/1";
 #[serde(deny_unknown_fields)]
 pub struct Baseline {
     schema: String,
-    accepted: BTreeSet<Accepted>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Accepted {
-    model: String,
-    code: FindingCode,
-    scope: String,
-    node: String,
-}
-
-impl Accepted {
-    fn new(audited: &Audited, finding: &Finding) -> Accepted {
-        Accepted {
-            model: audited.path.clone(),
-            code: finding.code,
-            scope: finding.scope.clone(),
-            node: finding.node.clone(),
-        }
-    }
+    accepted: BTreeSet<Identity>,
 }
 
 /// A file that is no baseline.
@@ -63,7 +41,7 @@ impl Baseline {
     pub fn of(audit: &Audit) -> Baseline {
         let all = audit.models.iter().flat_map(|audited| {
             let findings = audited.findings.iter();
-            findings.map(|finding| Accepted::new(audited, finding))
+            findings.map(|finding| Identity::of(audited, finding))
         });
         Baseline {
             schema: SCHEMA.to_owned(),
@@ -95,7 +73,7 @@ impl Baseline {
         let known: Vec<bool> = audited
             .findings
             .iter()
-            .map(|finding| self.accepted.contains(&Accepted::new(audited, finding)))
+            .map(|finding| self.accepted.contains(&Identity::of(audited, finding)))
             .collect();
         for (finding, is_known) in audited.findings.iter_mut().zip(known) {
             finding.is_accepted |= is_known;
@@ -106,7 +84,7 @@ impl Baseline {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::Severity;
+    use crate::check::{Finding, FindingCode, Severity};
 
     fn audited(nodes: &[&str]) -> Audited {
         let finding = |node: &&str| Finding {

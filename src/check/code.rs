@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// How grave a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
     /// Worth knowing.
@@ -37,6 +38,7 @@ macro_rules! codes {
     ($($variant:ident, $code:literal, $severity:ident, $summary:literal;)*) => {
         /// The stable code of a finding.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[cfg_attr(test, derive(schemars::JsonSchema))]
         #[non_exhaustive]
         pub enum FindingCode {
             $(#[doc = $summary] #[serde(rename = $code)] $variant,)*
@@ -59,6 +61,13 @@ macro_rules! codes {
             /// What it means, in one sentence.
             pub fn summary(self) -> &'static str {
                 match self { $(FindingCode::$variant => $summary),* }
+            }
+
+            /// Its page, as Markdown: what it means, why it matters, an example, what to do.
+            pub fn page(self) -> &'static str {
+                match self {
+                    $(FindingCode::$variant => include_str!(concat!("../explain/findings/", $code, ".md"))),*
+                }
             }
         }
     };

@@ -14,6 +14,7 @@ const NAMED: usize = 8;
 
 /// Something that a CI job should know of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Finding {
     /// What kind of thing.
     pub code: FindingCode,
@@ -29,13 +30,29 @@ pub struct Finding {
     pub is_accepted: bool,
 }
 
-/// What stands out in a report, in the order of the graph; codes that the policy turns off are left out.
+/// What stands out in a model as it lies, in the order of the graph; codes that the policy turns off are left out.
 pub fn findings(report: &Report, policy: &Policy) -> Vec<Finding> {
     let of_nodes = report
         .batch_norms
         .iter()
         .flat_map(|node| of_node(node, policy));
-    let found = of_nodes.chain(of_verification(report));
+    graded(of_nodes.chain(of_verification(report)), policy)
+}
+
+/// What stands out in a model that was folded: at nodes that stay, in weights that took a fold, and in the verdict.
+pub fn findings_of_result(report: &Report, policy: &Policy) -> Vec<Finding> {
+    let of_nodes = report
+        .batch_norms
+        .iter()
+        .flat_map(|node| of_node(node, policy));
+    let left = of_nodes.filter(|(node, (code, _))| {
+        let is_folded = node.is_some_and(|node| node.fold.is_some());
+        !is_folded || *code == FindingCode::RangeGrowth
+    });
+    graded(left.chain(of_verification(report)), policy)
+}
+
+fn graded<'r>(found: impl Iterator<Item = Found<'r>>, policy: &Policy) -> Vec<Finding> {
     let graded = found.filter_map(|(node, (code, message))| {
         let Level::Report(severity) = policy.level(code) else {
             return None;
@@ -50,6 +67,15 @@ pub fn findings(report: &Report, policy: &Policy) -> Vec<Finding> {
         })
     });
     graded.collect()
+}
+
+impl Finding {
+    /// ` at NODE in SCOPE`, as far as there are any.
+    pub fn place(&self) -> String {
+        let named = [(" at ", &self.node), (" in ", &self.scope)];
+        let there = named.into_iter().filter(|(_, name)| !name.is_empty());
+        there.map(|(word, name)| format!("{word}{name}")).collect()
+    }
 }
 
 type Found<'r> = (Option<&'r NodeReport>, (FindingCode, String));
@@ -259,6 +285,23 @@ mod tests {
     #[test]
     fn one_channel_that_a_fold_widens_is_found() {
         assert_eq!(codes(&report(&model(spread))), ["foldable", "range-growth"]);
+    }
+
+    #[test]
+    fn what_was_folded_is_no_finding_of_the_result_but_what_it_did_to_weights_is() {
+        let of_result = |report: &Report| {
+            let found = findings_of_result(report, &Policy::default());
+            let codes = found.iter().map(|finding| finding.code.name());
+            codes.collect::<Vec<&str>>()
+        };
+        let mut folded = report(&model(spread));
+        folded.batch_norms[0].parameters.as_mut().unwrap().dead = vec![0];
+        assert_eq!(codes(&folded), ["foldable", "dead-channel", "range-growth"]);
+        assert_eq!(of_result(&folded), ["range-growth"]);
+        let stays = staying(1, [1.0, 0.0, 1.0, 1.0]);
+        assert_eq!(of_result(&stays), ["dead-channel"]);
+        folded.verification = Verification::Unknown(Comparison::default());
+        assert_eq!(of_result(&folded), ["range-growth", "not-verifiable"]);
     }
 
     #[test]

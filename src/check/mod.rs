@@ -8,12 +8,14 @@ mod audit;
 mod baseline;
 mod code;
 mod finding;
+mod identity;
 mod policy;
 mod shard;
 
 pub use audit::{Audit, Audited, MergeError};
 pub use baseline::{Baseline, BaselineError};
 pub use code::{FindingCode, Severity};
-pub use finding::{Finding, findings};
+pub use finding::{Finding, findings, findings_of_result};
+pub use identity::Identity;
 pub use policy::{Bounds, Level, Policy};
 pub use shard::{Shard, ShardError};

@@ -63,6 +63,7 @@ pub(super) fn run(arguments: &CalibrateArgs) -> anyhow::Result<Exit> {
             path: &arguments.model,
             folding: &arguments.folding,
             writing: &arguments.writing,
+            has_pictures: false,
             progress: &progress,
         };
         let (fold, said) = work.run()?;

@@ -21,12 +21,9 @@ use super::config::{Config, FailOn, LevelName, code};
 use super::models;
 use super::output::sentence;
 use super::progress::Progress;
-use super::reports::Reports;
+use super::reports::{PICTURES, Reports};
 use super::selection::Selection;
 use super::verification::Checking;
-
-/// How many nodes of a model have the graph around them in its report.
-const PICTURES: usize = 300;
 
 /// Arguments of `bnfold check`.
 #[derive(Args, Debug)]
@@ -79,7 +76,7 @@ fn severity(text: &str) -> Result<(FindingCode, LevelName), String> {
 }
 
 pub(super) fn run(arguments: &CheckArgs) -> anyhow::Result<Exit> {
-    arguments.reports.check()?;
+    arguments.reports.files.check()?;
     arguments.checking.engine()?;
     let mut config = Config::load(arguments.config.as_deref())?;
     for &(code, level) in &arguments.severity {

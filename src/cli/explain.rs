@@ -1,13 +1,14 @@
-//! `bnfold explain`: what a reason's code means.
-
-use std::fmt::Write as _;
+//! `bnfold explain`: the page of a code.
 
 use anyhow::bail;
-use bnfold::rules::Code;
+use bnfold::explain::{Page, findings, nearest, page, refusals};
 use clap::Args;
 
 use super::Exit;
 use super::output::say;
+
+/// Columns of a page.
+const WIDTH: usize = 80;
 
 /// Arguments of `bnfold explain`.
 #[derive(Args, Debug)]
@@ -18,28 +19,22 @@ pub(super) struct ExplainArgs {
 
 pub(super) fn run(arguments: &ExplainArgs) -> anyhow::Result<Exit> {
     let Some(wanted) = &arguments.code else {
-        let mut list = String::new();
-        for code in Code::ALL {
-            let _ = writeln!(
-                list,
-                "{:<24} {:<12} {}",
-                code.name(),
-                code.kind().to_string(),
-                code.summary()
-            );
-        }
-        say(&list)?;
+        say(&list())?;
         return Ok(Exit::Yes);
     };
-    let Some(code) = Code::ALL.iter().find(|code| code.name() == wanted) else {
-        bail!("there is no code {wanted:?}; `bnfold explain` without a code lists them all");
+    let Some(page) = page(wanted) else {
+        let hint = nearest(wanted).map_or(String::new(), |code| format!("did you mean {code}? "));
+        bail!("there is no code {wanted:?}; {hint}`bnfold explain` without a code lists them all");
     };
-    say(&format!(
-        "{} ({})\n\n{}\n\n{}\n",
-        code.name(),
-        code.kind(),
-        code.summary(),
-        code.advice()
-    ))?;
+    say(&page.plain(WIDTH))?;
     Ok(Exit::Yes)
+}
+
+fn list() -> String {
+    let line = |page: Page| format!("  {:<24} {:<12} {}\n", page.code, page.kind, page.summary);
+    let findings: String = findings().map(line).collect();
+    let refusals: String = refusals().map(line).collect();
+    format!(
+        "Findings of bnfold check\n{findings}\nReasons why a BatchNormalization stays\n{refusals}"
+    )
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use bnfold::check::{Audit, Audited, Policy, findings_of_result};
 use bnfold::fold::{Folded, fold, without_flaws};
 use bnfold::onnx::{Model, WriteError};
 use bnfold::plan::PlanOptions;
@@ -13,7 +14,9 @@ use clap::Args;
 use super::Exit;
 use super::assume::Assumption;
 use super::checked::{Check, WhenDifferent};
+use super::config::Config;
 use super::progress::Progress;
+use super::reports::{PICTURES, ReportFiles};
 use super::selection::Selection;
 use super::verification::Checking;
 use super::writing::Writing;
@@ -31,6 +34,8 @@ pub(super) struct FoldArgs {
     assume_inference: bool,
     #[command(flatten)]
     folding: Folding,
+    #[command(flatten)]
+    reports: ReportFiles,
     /// Print the verdict only
     #[arg(short, long)]
     quiet: bool,
@@ -58,6 +63,7 @@ pub(super) fn run(arguments: &FoldArgs) -> anyhow::Result<Exit> {
     let Some(path) = &arguments.model else {
         bail!("no model is given; try bnfold MODEL -o OUT");
     };
+    let policy = policy(arguments)?;
     // What cannot be had is said before the work.
     arguments.folding.checking.engine()?;
     let progress = Progress::new(!arguments.quiet);
@@ -81,6 +87,7 @@ pub(super) fn run(arguments: &FoldArgs) -> anyhow::Result<Exit> {
         path,
         folding: &arguments.folding,
         writing: &arguments.writing,
+        has_pictures: arguments.reports.has_pictures(),
         progress: &progress,
     };
     let (mut report, exit) = work.run()?;
@@ -92,16 +99,37 @@ pub(super) fn run(arguments: &FoldArgs) -> anyhow::Result<Exit> {
         report.notes.push(note.to_owned());
     }
     drop(progress);
+    match finish(arguments, report, &policy)? {
+        true => Ok(exit),
+        false => Ok(Exit::Trouble),
+    }
+}
+
+/// What people decided about findings, where there will be any.
+fn policy(arguments: &FoldArgs) -> anyhow::Result<Policy> {
+    arguments.reports.check()?;
+    match arguments.reports.is_empty() {
+        true => Ok(Policy::default()),
+        false => Ok(Config::load(None)?.policy),
+    }
+}
+
+/// Prints and writes all reports, and says whether all could be written.
+fn finish(arguments: &FoldArgs, report: Report, policy: &Policy) -> anyhow::Result<bool> {
     let detail = match (arguments.quiet, arguments.verbose) {
         (true, _) => Detail::Short,
         (_, true) => Detail::Full,
         _ => Detail::Normal,
     };
-    let json = || json::render(&report);
-    arguments
-        .writing
-        .report(&text::render(&report, detail), json)?;
-    Ok(exit)
+    let text = text::render(&report, detail);
+    arguments.writing.report(&text, || json::render(&report))?;
+    let audited = Audited {
+        path: report.model.path.replace('\\', "/"),
+        findings: findings_of_result(&report, policy),
+        trouble: None,
+        report: Some(report),
+    };
+    arguments.reports.write(&Audit::new(vec![audited]))
 }
 
 /// A model to fold and to write.
@@ -112,6 +140,8 @@ pub(super) struct Work<'a> {
     pub(super) path: &'a Path,
     pub(super) folding: &'a Folding,
     pub(super) writing: &'a Writing,
+    /// Whether the report shows the graph around nodes.
+    pub(super) has_pictures: bool,
     pub(super) progress: &'a Progress,
 }
 
@@ -146,6 +176,9 @@ impl Work<'_> {
         };
         let mut report = checked.report(&named());
         report.output = output;
+        if self.has_pictures {
+            report.draw(&checked.folded, PICTURES);
+        }
         Ok((report, exit))
     }
 

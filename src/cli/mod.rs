@@ -73,7 +73,7 @@ enum Command {
     Check(check::CheckArgs),
     /// Work with the reports of bnfold check
     Report(report::ReportArgs),
-    /// Explain a reason's code: what it means, and what to do
+    /// Explain the code of a finding or a reason: what it means, why it matters, and what to do
     Explain(explain::ExplainArgs),
     /// Print the completions of a shell, to be sourced or installed
     Completions(install::CompletionsArgs),

@@ -38,7 +38,7 @@ struct MergeArgs {
 
 pub(super) fn run(arguments: &ReportArgs) -> anyhow::Result<Exit> {
     let ReportCommand::Merge(merge) = &arguments.command;
-    merge.reports.check()?;
+    merge.reports.files.check()?;
     let shards = merge.shards.iter().map(|path| read(path));
     let audit = Audit::merge(shards.collect::<anyhow::Result<Vec<Audit>>>()?)?;
     let is_whole = merge.reports.give(&audit)?;

@@ -9,12 +9,22 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 
 use super::output::{say, sentence, tell};
 
+/// How many nodes of a model have the graph around them in its report.
+pub(super) const PICTURES: usize = 300;
+
 /// Flags of the reports.
 #[derive(Args, Debug)]
 pub(super) struct Reports {
     /// What is printed
     #[arg(long, default_value = "text", value_name = "FORMAT", value_parser = format())]
     format: Format,
+    #[command(flatten)]
+    pub(super) files: ReportFiles,
+}
+
+/// Files that take reports.
+#[derive(Args, Debug)]
+pub(super) struct ReportFiles {
     /// Write a report to a file too, in the format of its ending (may be repeated)
     #[arg(long, value_name = "FILE")]
     report: Vec<PathBuf>,
@@ -29,6 +39,29 @@ fn format() -> impl clap::builder::TypedValueParser<Value = Format> {
 }
 
 impl Reports {
+    /// Whether a report shows the graph around nodes.
+    pub(super) fn has_pictures(&self) -> bool {
+        self.format == Format::Html || self.files.has_pictures()
+    }
+
+    /// Prints and writes all reports, and says whether all could be written.
+    pub(super) fn give(&self, audit: &Audit) -> anyhow::Result<bool> {
+        say(&self.format.render(audit))?;
+        self.files.write(audit)
+    }
+}
+
+impl ReportFiles {
+    /// Whether a file shows the graph around nodes.
+    pub(super) fn has_pictures(&self) -> bool {
+        let mut formats = self.report.iter().map(|path| Format::of(path));
+        formats.any(|format| matches!(format, Ok(Format::Html)))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.report.is_empty()
+    }
+
     /// Refuses files whose ending no format has, before anything is done.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         for path in &self.report {
@@ -37,15 +70,8 @@ impl Reports {
         Ok(())
     }
 
-    /// Whether a report shows the graph around nodes.
-    pub(super) fn has_pictures(&self) -> bool {
-        let html = |path: &PathBuf| Format::of(path).is_ok_and(|format| format == Format::Html);
-        self.format == Format::Html || self.report.iter().any(html)
-    }
-
-    /// Prints and writes all reports; those that cannot be written are told, and keep no other from being written.
-    pub(super) fn give(&self, audit: &Audit) -> anyhow::Result<bool> {
-        say(&self.format.render(audit))?;
+    /// Writes all reports; those that cannot be written are told, and keep no other from being written.
+    pub(super) fn write(&self, audit: &Audit) -> anyhow::Result<bool> {
         let mut is_whole = true;
         for path in &self.report {
             let rendered =

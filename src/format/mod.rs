@@ -1,12 +1,19 @@
 //! Formats: an [`Audit`] as text for people and for machines, one file a format.
 
+mod github;
 mod html;
+mod json;
+mod junit;
+mod markdown;
+#[cfg(test)]
+mod samples;
+mod sarif;
 mod text;
+mod totals;
 
 use std::path::Path;
 
 use crate::check::Audit;
-use crate::report::json;
 
 /// How an audit is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +25,14 @@ pub enum Format {
     Json,
     /// A page for a browser, in one file.
     Html,
+    /// SARIF 2.1.0, which code scanning reads.
+    Sarif,
+    /// JUnit XML, which every CI shows as tests.
+    Junit,
+    /// Workflow commands of GitHub Actions, for standard output.
+    Github,
+    /// Markdown for a job summary.
+    Markdown,
 }
 
 /// A file name that no format writes.
@@ -31,31 +46,38 @@ pub struct UnknownFormat {
 }
 
 impl Format {
-    /// Every format, with its name and the ending of its files.
-    pub const ALL: &'static [(Format, &'static str, &'static str)] = &[
-        (Format::Text, "text", "txt"),
-        (Format::Json, "json", "json"),
-        (Format::Html, "html", "html"),
+    /// Every format, with its name and the endings of its files.
+    pub const ALL: &'static [(Format, &'static str, &'static [&'static str])] = &[
+        (Format::Text, "text", &["txt"]),
+        (Format::Json, "json", &["json"]),
+        (Format::Html, "html", &["html"]),
+        (Format::Sarif, "sarif", &["sarif", "sarif.json"]),
+        (Format::Junit, "junit", &["xml"]),
+        (Format::Github, "github", &[]),
+        (Format::Markdown, "markdown", &["md"]),
     ];
 
-    /// The format that a file's ending stands for.
+    /// The format that a file's ending stands for, the longest ending if several do.
     ///
     /// # Errors
     /// If it stands for none.
     pub fn of(path: &Path) -> Result<Format, UnknownFormat> {
-        let ending = path.extension().map(|ending| ending.to_string_lossy());
-        let known = Format::ALL
-            .iter()
-            .find(|(_, _, known)| ending.as_deref() == Some(*known));
-        known.map(|(format, _, _)| *format).ok_or(UnknownFormat {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let ends_so = |ending: &str| name.ends_with(&format!(".{ending}"));
+        let known = Format::endings().filter(|(_, ending)| ends_so(ending));
+        let longest = known.max_by_key(|(_, ending)| ending.len());
+        longest.map(|(format, _)| format).ok_or(UnknownFormat {
             name: path.display().to_string(),
         })
     }
 
+    fn endings() -> impl Iterator<Item = (Format, &'static str)> {
+        let formats = Format::ALL.iter();
+        formats.flat_map(|(format, _, endings)| endings.iter().map(|ending| (*format, *ending)))
+    }
+
     fn extensions() -> String {
-        let endings = Format::ALL
-            .iter()
-            .map(|(_, _, ending)| format!(".{ending}"));
+        let endings = Format::endings().map(|(_, ending)| format!(".{ending}"));
         endings.collect::<Vec<String>>().join(", ")
     }
 
@@ -63,8 +85,12 @@ impl Format {
     pub fn render(self, audit: &Audit) -> String {
         match self {
             Format::Text => text::render(audit),
-            Format::Json => json::pretty(audit),
+            Format::Json => json::render(audit),
             Format::Html => html::render(audit),
+            Format::Sarif => sarif::render(audit),
+            Format::Junit => junit::render(audit),
+            Format::Github => github::render(audit),
+            Format::Markdown => markdown::render(audit),
         }
     }
 }
@@ -75,12 +101,25 @@ mod tests {
 
     #[test]
     fn endings_tell_formats_apart() {
-        for (format, _, ending) in Format::ALL {
+        for (format, ending) in Format::endings() {
             let path = format!("out/report.{ending}");
-            assert_eq!(Format::of(Path::new(&path)).unwrap(), *format);
+            assert_eq!(Format::of(Path::new(&path)).unwrap(), format);
         }
         let error = Format::of(Path::new("report.pdf")).unwrap_err();
-        assert!(error.to_string().contains(".json"), "{error}");
+        assert!(error.to_string().contains(".json, .sarif, "), "{error}");
         assert!(Format::of(Path::new("report")).is_err());
+        assert!(Format::of(Path::new("json")).is_err());
+    }
+
+    #[test]
+    fn samples_look_as_they_did_in_every_format() {
+        for (format, name, _) in Format::ALL {
+            for (sample, audit) in samples::all() {
+                let text = format.render(&audit);
+                assert!(text.ends_with('\n'), "{name} of {sample}");
+                let plain = anstream::adapter::strip_str(&text).to_string();
+                insta::assert_snapshot!(format!("{name}_{sample}"), plain);
+            }
+        }
     }
 }

@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
-use crate::check::{Audit, Audited, Finding, Severity};
-use crate::report::text::count;
+use crate::check::{Audit, Audited, Severity};
+
+use super::totals::Totals;
+use crate::report::visible;
 
 const BOLD: Style = Style::new().bold();
-const DIM: Style = Style::new().dimmed();
 
 fn style(severity: Severity) -> Style {
     let color = match severity {
@@ -31,7 +32,7 @@ fn write(text: &mut String, audit: &Audit) -> std::fmt::Result {
     for audited in &audit.models {
         model(text, audited)?;
     }
-    total(text, audit)
+    writeln!(text, "{}", Totals::of(audit))
 }
 
 fn model(text: &mut String, audited: &Audited) -> std::fmt::Result {
@@ -39,8 +40,9 @@ fn model(text: &mut String, audited: &Audited) -> std::fmt::Result {
         let red = style(Severity::Error);
         return writeln!(
             text,
-            "{BOLD}{}{BOLD:#}: {red}trouble{red:#}: {trouble}",
-            audited.path
+            "{BOLD}{}{BOLD:#}: {red}trouble{red:#}: {}",
+            visible(&audited.path),
+            visible(trouble)
         );
     }
     for finding in audited
@@ -52,49 +54,12 @@ fn model(text: &mut String, audited: &Audited) -> std::fmt::Result {
         writeln!(
             text,
             "{BOLD}{}{BOLD:#}: {style}{}{style:#} {BOLD}{}{BOLD:#}{}: {}",
-            audited.path,
+            visible(&audited.path),
             finding.severity,
             finding.code,
-            place(finding),
-            finding.message
+            visible(&finding.place()),
+            visible(&finding.message)
         )?;
     }
     Ok(())
-}
-
-/// ` at NODE in SCOPE`, as far as there are any.
-fn place(finding: &Finding) -> String {
-    let mut place = String::new();
-    for (preposition, name) in [("at", &finding.node), ("in", &finding.scope)] {
-        if !name.is_empty() {
-            let _ = write!(place, " {preposition} {name}");
-        }
-    }
-    place
-}
-
-fn total(text: &mut String, audit: &Audit) -> std::fmt::Result {
-    let [errors, warnings, notes] =
-        [Severity::Error, Severity::Warning, Severity::Note].map(|severity| audit.count(severity));
-    let accepted = audit
-        .models
-        .iter()
-        .flat_map(|audited| &audited.findings)
-        .filter(|finding| finding.is_accepted)
-        .count();
-    write!(
-        text,
-        "{}: {}, {}, {}",
-        count(audit.models.len(), "model"),
-        count(errors, "error"),
-        count(warnings, "warning"),
-        count(notes, "note")
-    )?;
-    if accepted > 0 {
-        write!(text, " {DIM}({accepted} more in the baseline){DIM:#}")?;
-    }
-    match audit.troubles().count() {
-        0 => writeln!(text),
-        troubles => writeln!(text, "; {troubles} could not be checked"),
-    }
 }

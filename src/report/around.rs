@@ -20,6 +20,7 @@ const MOST: usize = 24;
 
 /// The graph around a node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Neighbourhood {
     /// As it is in the model.
     pub before: Excerpt,
@@ -29,6 +30,7 @@ pub struct Neighbourhood {
 
 /// Part of a graph.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Excerpt {
     /// Nodes, inputs and outputs.
     pub vertices: Vec<Vertex>,
@@ -40,6 +42,7 @@ pub struct Excerpt {
 
 /// A node, input or output of a graph.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Vertex {
     /// Its name, or its operator and output.
     pub name: String,
@@ -57,6 +60,7 @@ pub struct Vertex {
 
 /// Why something is in an excerpt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// It is the node that the excerpt is about.

@@ -12,6 +12,7 @@ pub mod sort;
 mod table;
 pub mod text;
 mod verification;
+mod visible;
 
 pub use calibration::{
     Assumed, CalibratedNode, CalibrationReport, ReadingFigures, Spread, StandardError, WhatWasDone,
@@ -26,9 +27,11 @@ use around::Survey;
 pub use around::{Excerpt, Neighbourhood, Role, Vertex};
 pub use parameters::{BINS, Parameters, Range};
 pub use verification::{LayerFigures, ValueFigures};
+pub use visible::visible;
 
 /// What happened to a model.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Report {
     /// `bnfold-report/1`.
     pub schema: String,
@@ -60,6 +63,7 @@ pub struct Report {
 
 /// A model that was read.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ModelSummary {
     /// Its path.
     pub path: String,
@@ -75,6 +79,7 @@ pub struct ModelSummary {
 
 /// A fold with which the result computes something else, and without which it does not.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FoldAtFault {
     /// The node that is folded.
     pub node: String,
@@ -86,6 +91,7 @@ pub struct FoldAtFault {
 
 /// A model that was written.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct OutputSummary {
     /// Its path.
     pub path: String,
@@ -97,6 +103,7 @@ pub struct OutputSummary {
 
 /// What became of a node.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct NodeReport {
     /// Its name, or its operator and output.
     pub name: String,
@@ -117,6 +124,7 @@ pub struct NodeReport {
 
 /// How a node is folded.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FoldReport {
     /// `upstream`, `downstream`, `sideways`, `compensation`, `reduction` or `merge`.
     pub way: String,
@@ -128,6 +136,7 @@ pub struct FoldReport {
 
 /// A node that took an affine.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SiteReport {
     /// The node.
     pub node: String,
@@ -137,6 +146,7 @@ pub struct SiteReport {
 
 /// Why a node stays.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Reason {
     /// The way that was tried.
     pub way: String,
@@ -152,6 +162,7 @@ pub struct Reason {
 
 /// What the comparison of both models said.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 pub enum Verification {
     /// There was nothing to compare: the output is the input, byte for byte.
@@ -168,6 +179,7 @@ pub enum Verification {
 
 /// A comparison of two models on samples.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Comparison {
     /// The verdict's grounds in words: a counterexample, or why it could not be told.
     pub reason: Option<String>,
@@ -201,6 +213,7 @@ pub struct Comparison {
 
 /// How close an output is in both models.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct OutputFigures {
     /// The output.
     pub name: String,
@@ -209,12 +222,20 @@ pub struct OutputFigures {
     /// Its shape on the samples.
     pub shape: Vec<usize>,
     /// Largest error of the original against the float64 truth.
+    #[serde(with = "number::optional")]
+    #[cfg_attr(test, schemars(with = "Option<number::Number>"))]
     pub original_error: Option<f64>,
     /// Largest error of the rewritten model against the float64 truth.
+    #[serde(with = "number::optional")]
+    #[cfg_attr(test, schemars(with = "Option<number::Number>"))]
     pub rewritten_error: Option<f64>,
     /// Largest difference between the two models.
+    #[serde(with = "number::optional")]
+    #[cfg_attr(test, schemars(with = "Option<number::Number>"))]
     pub difference: Option<f64>,
     /// The difference that is allowed.
+    #[serde(with = "number")]
+    #[cfg_attr(test, schemars(with = "number::Number"))]
     pub allowed: f64,
 }
 

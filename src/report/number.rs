@@ -1,25 +1,59 @@
 //! Numbers that JSON lacks: NaN and infinities are written as strings, and read back.
 
-use serde::{Deserialize, Deserializer, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
-enum Number {
+pub(super) enum Number {
     Finite(f64),
+    /// `NaN`, `inf` or `-inf`.
     Named(String),
+}
+
+impl From<f64> for Number {
+    fn from(number: f64) -> Number {
+        match number.is_finite() {
+            true => Number::Finite(number),
+            false => Number::Named(number.to_string()),
+        }
+    }
+}
+
+impl Number {
+    fn parse<E: serde::de::Error>(self) -> Result<f64, E> {
+        match self {
+            Number::Finite(number) => Ok(number),
+            Number::Named(text) => text.parse().map_err(E::custom),
+        }
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 pub(super) fn serialize<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-    match number.is_finite() {
-        true => serializer.serialize_f64(*number),
-        false => serializer.serialize_str(&number.to_string()),
-    }
+    Number::from(*number).serialize(serializer)
 }
 
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    match Number::deserialize(deserializer)? {
-        Number::Finite(number) => Ok(number),
-        Number::Named(text) => text.parse().map_err(serde::de::Error::custom),
+    Number::deserialize(deserializer)?.parse()
+}
+
+/// Numbers that may be absent.
+pub(super) mod optional {
+    use super::{Deserialize as _, Deserializer, Number, Serialize as _, Serializer};
+
+    pub(in crate::report) fn serialize<S: Serializer>(
+        number: &Option<f64>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        number.map(Number::from).serialize(serializer)
+    }
+
+    pub(in crate::report) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<f64>, D::Error> {
+        Option::<Number>::deserialize(deserializer)?
+            .map(Number::parse)
+            .transpose()
     }
 }

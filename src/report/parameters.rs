@@ -13,10 +13,13 @@ pub const BINS: usize = 24;
 
 /// A BatchNormalization's parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Parameters {
     /// Elements of each parameter.
     pub channels: usize,
     /// ε.
+    #[serde(with = "number")]
+    #[cfg_attr(test, schemars(with = "number::Number"))]
     pub epsilon: f64,
     /// s.
     pub scale: Range,
@@ -28,9 +31,11 @@ pub struct Parameters {
     pub var: Range,
     /// The largest magnitude among all four parameters, s and t.
     #[serde(with = "number")]
+    #[cfg_attr(test, schemars(with = "number::Number"))]
     pub largest: f64,
     /// The largest |s| in units of the median of those that are not zero; 1 if all are.
     #[serde(with = "number")]
+    #[cfg_attr(test, schemars(with = "number::Number"))]
     pub spread: f64,
     /// How many channels have their s in each of [`BINS`] equal parts of the range of s.
     pub histogram: Vec<usize>,
@@ -44,12 +49,15 @@ pub struct Parameters {
 
 /// The least and the greatest of some numbers; both NaN if one of them is, or there are none.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Range {
     /// The least.
     #[serde(with = "number")]
+    #[cfg_attr(test, schemars(with = "number::Number"))]
     pub min: f64,
     /// The greatest.
     #[serde(with = "number")]
+    #[cfg_attr(test, schemars(with = "number::Number"))]
     pub max: f64,
 }
 

@@ -9,6 +9,7 @@ use crate::verify::{
 
 /// How close an inner value is in both models, run in float64 from the same values before it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ValueFigures {
     /// The value, with the names of the nodes around it if it is nested.
     pub name: String,
@@ -16,9 +17,11 @@ pub struct ValueFigures {
     pub node: String,
     /// The largest error that the rewrite makes there, without the rounding of a run in the models' own type.
     #[serde(with = "number")]
+    #[cfg_attr(test, schemars(with = "number::Number"))]
     pub error: f64,
     /// That error in units of what rounding the weights once may do.
     #[serde(with = "number")]
+    #[cfg_attr(test, schemars(with = "number::Number"))]
     pub roundings: f64,
     /// Whether it is within what is allowed.
     pub agrees: bool,
@@ -26,6 +29,7 @@ pub struct ValueFigures {
 
 /// How far a value is from the float64 truth in both models, run in their own types.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LayerFigures {
     /// The value, with the names of the nodes around it if it is nested.
     pub name: String,
@@ -33,9 +37,11 @@ pub struct LayerFigures {
     pub node: String,
     /// Largest error of the original.
     #[serde(with = "number")]
+    #[cfg_attr(test, schemars(with = "number::Number"))]
     pub original_error: f64,
     /// Largest error of the rewritten model.
     #[serde(with = "number")]
+    #[cfg_attr(test, schemars(with = "number::Number"))]
     pub rewritten_error: f64,
 }
 

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
-use super::words::{tail, visible};
+use super::words::tail;
 use crate::report::text::{count, number};
+use crate::report::visible;
 use crate::report::{Comparison, OutputFigures, Parameters, ValueFigures};
 
 /// How long the longest bar is, in pixels.

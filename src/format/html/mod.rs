@@ -16,12 +16,12 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::check::{Audit, Audited, Severity};
 use crate::report::text::count;
+use crate::report::visible;
 use crate::report::{Report, Verification};
 use charts::bars;
 use model::{Place, anchor, badge, section, sizes, verdict};
 use picture::arrow;
 use table::table;
-use words::visible;
 
 /// How many nodes of a page have a picture, and how many each model may at least have.
 const PICTURES: usize = 300;

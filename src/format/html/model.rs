@@ -5,9 +5,9 @@ use maud::{Markup, html};
 use super::charts::{bars, errors};
 use super::nodes::{folded, stays};
 use super::table::{LONG, folding};
-use super::words::visible;
 use crate::check::{Audited, Finding};
 use crate::report::text::{bytes, count, number};
+use crate::report::visible;
 use crate::report::{Comparison, Report, Verification};
 
 /// Where in a page a model is, and how many pictures it may have.

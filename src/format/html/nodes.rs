@@ -5,8 +5,8 @@ use maud::{Markup, html};
 use super::charts::distribution;
 use super::picture::figure;
 use super::table::{LONG, folding};
-use super::words::visible;
 use crate::report::text::number;
+use crate::report::visible;
 use crate::report::{NodeReport, Range, Report};
 
 const HEADS: [&str; 7] = ["node", "channels", "ε", "scale", "shift", "var", "dead"];

@@ -3,8 +3,9 @@
 use maud::{Markup, html};
 
 use super::layout::{Layout, layout};
-use super::words::{tail, visible};
+use super::words::tail;
 use crate::report::text::count;
+use crate::report::visible;
 use crate::report::{Excerpt, Role, Vertex};
 
 /// How many characters of a name a box shows.

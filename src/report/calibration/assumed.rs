@@ -9,6 +9,7 @@ use crate::verify::{Verdict, Verification as Found};
 
 /// A model whose nodes in training mode were read as inference mode.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Assumed {
     /// The nodes.
     pub nodes: Vec<String>,
@@ -20,6 +21,7 @@ pub struct Assumed {
 
 /// How far an output is from itself in the other reading.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ReadingFigures {
     /// The output.
     pub name: String,
