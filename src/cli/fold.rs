@@ -36,7 +36,7 @@ pub(super) struct FoldArgs {
     #[arg(long)]
     in_place: bool,
     /// Write without verifying
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["layers", "inputs", "input"])]
     no_verify: bool,
     #[command(flatten)]
     checking: Checking,
@@ -76,6 +76,7 @@ pub(super) fn run(arguments: &FoldArgs) -> anyhow::Result<Exit> {
     let Some(path) = &arguments.model else {
         bail!("no model is given; try bnfold MODEL -o OUT");
     };
+    check_report_path(arguments.json.as_deref())?;
     let progress = Progress::new(!arguments.quiet);
     progress.stage("reading");
     let reading = ReadOptions {
@@ -106,6 +107,22 @@ pub(super) fn run(arguments: &FoldArgs) -> anyhow::Result<Exit> {
     report.output = output;
     finish(arguments, &report)?;
     Ok(exit)
+}
+
+/// A report that cannot be written must be known before the result is.
+fn check_report_path(report: Option<&Path>) -> anyhow::Result<()> {
+    let Some(path) = report else { return Ok(()) };
+    let directory = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    if path.is_dir() || !directory.is_dir() {
+        bail!(
+            "cannot write the report {}: give the name of a file in a directory that exists",
+            path.display()
+        );
+    }
+    Ok(())
 }
 
 /// Renders and compares, again without a fold whose weights do not fit their type.

@@ -6,11 +6,14 @@ pub mod json;
 pub mod text;
 mod verification;
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::fold::Folded;
 use crate::plan::{Entry, Outcome};
 use crate::rules::{Code, Kind};
+use crate::verify::{Figures, Tolerance};
 
 /// What happened to a model.
 #[derive(Clone, Debug, Serialize)]
@@ -140,6 +143,10 @@ pub struct Comparison {
     pub seed: u64,
     /// The tolerance in words.
     pub tolerance: String,
+    /// The tolerance in numbers.
+    pub bound: Option<Tolerance>,
+    /// Extents that symbolic dimensions were given.
+    pub dims: BTreeMap<String, usize>,
     /// What ran the models.
     pub engine: String,
     /// Figures per output.
@@ -150,10 +157,14 @@ pub struct Comparison {
     pub left_out: Vec<String>,
     /// Values that could not be compared because of that.
     pub unreached: Vec<String>,
+    /// Values in nested graphs that no sample enters, compared by running those graphs all the same.
+    pub forced: Vec<String>,
     /// The comparison of all layers, line by line, where it was asked for.
     pub layers: Vec<String>,
     /// What a reader should know of how the models were run.
     pub notes: Vec<String>,
+    /// What only a reader of the figures asks for.
+    pub details: Vec<String>,
 }
 
 /// How close an output is in both models.
@@ -173,6 +184,27 @@ pub struct OutputFigures {
     pub difference: Option<f64>,
     /// The difference that is allowed.
     pub allowed: f64,
+    /// Whether it is within what is allowed; equal, where it holds no floating-point numbers.
+    pub agrees: bool,
+    /// Elements compared, of all samples together.
+    pub elements: usize,
+    /// Rows along the last axis whose largest element is another one.
+    pub argmax_changes: usize,
+    /// Every figure, where the output holds floating-point numbers.
+    pub figures: FigureSet,
+}
+
+/// The distances between the runs of two models; none where there is no float64 truth.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct FigureSet {
+    /// The original against the float64 truth.
+    pub original: Option<Figures>,
+    /// The rewritten model against the float64 truth.
+    pub rewritten: Option<Figures>,
+    /// The rewritten model in float64 against the truth: the rewrite without rounding in the run.
+    pub rewrite: Option<Figures>,
+    /// The rewritten model against the original.
+    pub difference: Option<Figures>,
 }
 
 impl Report {

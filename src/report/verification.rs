@@ -1,6 +1,6 @@
 //! What a verification found, in the report's terms.
 
-use super::{Comparison, OutputFigures, Verification};
+use super::{Comparison, FigureSet, OutputFigures, Verification};
 use crate::verify::{Extent, Layer, Layers, Tolerance, Verdict, Verification as Found};
 
 impl From<Found> for Verification {
@@ -21,6 +21,15 @@ impl From<Found> for Verification {
             rewritten_error: output.rewritten.as_ref().map(|figures| figures.max_abs),
             difference: output.difference.as_ref().map(|figures| figures.max_abs),
             allowed: output.allowed,
+            agrees: output.agrees,
+            elements: output.n_elements,
+            argmax_changes: output.argmax_changes,
+            figures: FigureSet {
+                original: output.original,
+                rewritten: output.rewritten,
+                rewrite: output.rewrite,
+                difference: output.difference,
+            },
         });
         let layers = found.layers.as_ref().map(layers).unwrap_or_default();
         let (left_out, unreached) = match found.extent {
@@ -30,14 +39,18 @@ impl From<Found> for Verification {
         wrap(Comparison {
             left_out,
             unreached,
+            forced: found.forced,
             layers,
             reason,
             samples: found.samples,
             seed: found.seed,
             tolerance: tolerance(found.tolerance),
+            bound: Some(found.tolerance),
+            dims: found.dims.into_iter().collect(),
             outputs: outputs.collect(),
             values_compared: found.values.len(),
             notes: found.notes,
+            details: found.details,
             engine: found.engine,
         })
     }

@@ -6,7 +6,6 @@
 
 use std::collections::HashSet;
 
-use super::border::Border;
 use super::judge::element_of;
 use super::run::{Comparing, compared};
 use super::session::Comparison;
@@ -31,7 +30,7 @@ pub(super) fn compare(comparison: &mut Comparison<'_>) -> Option<Layers> {
         worst: entry.furthest(),
         seed,
     };
-    let differs = |entry: &&Entry| entry.mismatch.is_some() || entry.excess().is_some();
+    let differs = |entry: &&Entry| !entry.is_doubtful && entry.differs();
     let first = table.entries().iter().find(differs);
     let mut order: Vec<&Entry> = table.entries().iter().collect();
     order.sort_by(|a, b| b.report().in_roundings.total_cmp(&a.report().in_roundings));
@@ -81,7 +80,7 @@ fn pass(
     for sample in 0..n_samples {
         let binding = comparison.binding.clone();
         let inputs = comparison.supply.inputs(sample, &binding).ok()?;
-        let border = Border::new((seed, sample), &binding);
+        let border = comparison.border(sample);
         let is_partial = matches!(comparison.extent, Extent::Regional { .. });
         let truth = comparison.truth.as_mut()?;
         let comparing = Comparing {
@@ -89,7 +88,8 @@ fn pass(
             is_forced: false,
             is_noise,
             sample,
-            border: is_partial.then_some(&border),
+            border: is_partial.then_some(&*border),
+            explores: false,
         };
         let outcome = match &mut perturbed {
             Some(moved) => {

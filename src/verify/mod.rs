@@ -85,6 +85,7 @@ fn blank(options: &VerifyOptions, engine: &str) -> Verification {
         outputs: Vec::new(),
         values: Vec::new(),
         extent: Extent::Full,
+        forced: Vec::new(),
         layers: None,
         samples: 0,
         seed: options.seed,
@@ -92,6 +93,7 @@ fn blank(options: &VerifyOptions, engine: &str) -> Verification {
         dims: Vec::new(),
         engine: engine.to_owned(),
         notes: Vec::new(),
+        details: Vec::new(),
         timings: Timings::default(),
     }
 }

@@ -230,6 +230,21 @@ pub enum Unknown {
         /// How, and the limit if it was one.
         how: String,
     },
+    /// The models' inputs or outputs do not correspond.
+    #[error("the models cannot be compared: {what}")]
+    Interface {
+        /// What does not, in words.
+        what: String,
+    },
+    /// The original itself does not give the outputs that came with the inputs.
+    #[error(
+        "the original itself misses what is expected: {what}; give the data of this model, \
+         or inputs without expected outputs"
+    )]
+    Expectation {
+        /// Where, in words.
+        what: String,
+    },
     /// Inputs could not be made.
     #[error("{message}")]
     Inputs {
@@ -240,7 +255,7 @@ pub enum Unknown {
 
 fn cut_text(cuts: &[String]) -> String {
     match cuts {
-        [] => ", because one of the models does not give them".to_owned(),
+        [] => ", because no sample reaches them or one of the models does not give them".to_owned(),
         cuts => format!(" behind what the engine lacks ({})", cuts.join("; ")),
     }
 }
@@ -322,6 +337,8 @@ pub struct OutputReport {
     pub argmax_changes: usize,
     /// Elements compared, all samples together.
     pub n_elements: usize,
+    /// Whether the tolerance accepts it.
+    pub agrees: bool,
 }
 
 /// The evidence at a value that both graphs name.
@@ -362,6 +379,8 @@ pub struct Verification {
     pub values: Vec<ValueReport>,
     /// How much of the models was run.
     pub extent: Extent,
+    /// Values in bodies of If, Loop and Scan that no sample enters, compared by running those all the same.
+    pub forced: Vec<String>,
     /// All values that both graphs name, where that was asked for.
     pub layers: Option<Layers>,
     /// How many samples were run.
@@ -376,6 +395,8 @@ pub struct Verification {
     pub engine: String,
     /// What a reader should know about how the verdict came about.
     pub notes: Vec<String>,
+    /// What only a reader of the figures asks for.
+    pub details: Vec<String>,
     /// Where the time went.
     pub timings: Timings,
 }

@@ -1,7 +1,7 @@
 //! Real inputs: `.npz`, `.npy`, and ONNX test data folders with the outputs they expect.
 //!
 //! A `.npz` is one sample, its members named like the inputs; `.npy` files are one input each, named
-//! like it or in the inputs' order; a folder holds `input_*.pb` and `output_*.pb`, or `test_data_set_*`
+//! like it or in the order of the inputs that none is named like; a folder holds `input_*.pb` and `output_*.pb`, or `test_data_set_*`
 //! folders that do, each a sample.
 //! Whether names, types and shapes fit the model is asked in `resolve`, before anything is run.
 
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Tensor;
 
-pub(super) use resolve::resolve;
+pub(super) use resolve::{fits, resolve};
 
 /// Values for one run, by name where the file gives one, else by position.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +28,8 @@ pub struct Sample {
     pub inputs: Vec<(Option<String>, Tensor)>,
     /// Output values that are expected; none if the source has none.
     pub outputs: Vec<(Option<String>, Tensor)>,
+    /// Whether a name that the model lacks is wrong; else such a value belongs by its position.
+    pub is_strict: bool,
 }
 
 /// Data that cannot be used.
@@ -58,29 +60,24 @@ pub fn read_samples(paths: &[PathBuf]) -> Result<Vec<Sample>, DataError> {
     let mut loose = Vec::new();
     for path in paths {
         match path.extension().and_then(OsStr::to_str) {
+            _ if !path.exists() => return Err(DataError::new(path, "it does not exist")),
             _ if path.is_dir() => samples.extend(folder::read(path)?),
             Some("npz") => samples.push(npz::read(path)?),
-            Some("npy") => loose.push((name_of(path), npy::read_file(path)?)),
-            Some("pb") => {
-                let (name, tensor) = folder::read_tensor(path)?;
-                loose.push((name, tensor));
-            }
+            Some("npy") => loose.push((shown(path), (name_of(path), npy::read_file(path)?))),
+            Some("pb") => loose.push((shown(path), folder::read_tensor(path)?)),
             _ => {
                 let reason = "it is no .npz, .npy or .pb file and no test data folder";
                 return Err(DataError::new(path, reason));
             }
         }
     }
-    if let Some(path) = paths.first().filter(|_| !loose.is_empty()) {
-        let origin = if paths.len() == 1 {
-            path.clone()
-        } else {
-            PathBuf::from("the .npy files")
-        };
+    if !loose.is_empty() {
+        let (origins, inputs): (Vec<String>, _) = loose.into_iter().unzip();
         samples.push(Sample {
-            origin,
-            inputs: loose,
+            origin: origins.join(", ").into(),
+            inputs,
             outputs: Vec::new(),
+            is_strict: false,
         });
     }
     Ok(samples)
@@ -92,6 +89,16 @@ pub fn read_samples(paths: &[PathBuf]) -> Result<Vec<Sample>, DataError> {
 /// A file that cannot be read, or is no `.npy` file of a type that the engine has.
 pub fn read_npy(path: &Path) -> Result<Tensor, DataError> {
     npy::read_file(path)
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// The bytes of a file.
+fn read_file(path: &Path) -> Result<Vec<u8>, DataError> {
+    let unreadable = |error: std::io::Error| format!("it cannot be read ({error})");
+    std::fs::read(path).map_err(|error| DataError::new(path, unreadable(error)))
 }
 
 /// A file's name without its extension.
