@@ -201,7 +201,8 @@ pub struct FigureSet {
     pub original: Option<Figures>,
     /// The rewritten model against the float64 truth.
     pub rewritten: Option<Figures>,
-    /// The rewritten model in float64 against the truth: the rewrite without rounding in the run.
+    /// The rewritten model in float64 against the truth: the rewrite without rounding in the run; none where
+    /// each fold is compared by itself.
     pub rewrite: Option<Figures>,
     /// The rewritten model against the original.
     pub difference: Option<Figures>,

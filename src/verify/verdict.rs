@@ -217,7 +217,7 @@ pub enum Unknown {
         percent: f64,
     },
     /// Values that were to be compared and were not reached.
-    #[error("{names:?} could not be compared{}", cut_text(cuts))]
+    #[error("{} could not be compared{}", first_few(names), cut_text(cuts))]
     Unreached {
         /// Their names.
         names: Vec<String>,
@@ -256,7 +256,22 @@ pub enum Unknown {
 fn cut_text(cuts: &[String]) -> String {
     match cuts {
         [] => ", because no sample reaches them or one of the models does not give them".to_owned(),
-        cuts => format!(" behind what the engine lacks ({})", cuts.join("; ")),
+        cuts => format!(" behind what the engine lacks ({})", first_few(cuts)),
+    }
+}
+
+/// What a sentence can hold of a list.
+fn first_few(list: &[String]) -> String {
+    const FEW: usize = 3;
+    let shown = list
+        .iter()
+        .take(FEW)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join("; ");
+    match list.len().saturating_sub(FEW) {
+        0 => shown,
+        more => format!("{shown}; and {more} more"),
     }
 }
 
@@ -327,7 +342,8 @@ pub struct OutputReport {
     pub original: Option<Figures>,
     /// The rewritten model's run against the float64 truth.
     pub rewritten: Option<Figures>,
-    /// The rewritten model run in float64 against the truth: the rewrite alone, without rounding in the run.
+    /// The rewritten model run in float64 against the truth: the rewrite alone, without rounding in the run;
+    /// none where that run is compared at the ends of folds, and goes on with the original's values there.
     pub rewrite: Option<Figures>,
     /// The rewritten model's run against the original's.
     pub difference: Option<Figures>,

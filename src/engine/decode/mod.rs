@@ -7,6 +7,7 @@
 mod attributes;
 mod external;
 mod frame;
+mod fused;
 mod order;
 mod perturb;
 mod ports;
@@ -47,9 +48,10 @@ pub(super) fn decode(
     perturbation: Option<Perturbation>,
 ) -> Result<Program, EngineError> {
     let directory = model.directory;
-    let model = ModelProto::decode(model.bytes).map_err(|error| EngineError::Decode {
+    let mut model = ModelProto::decode(model.bytes).map_err(|error| EngineError::Decode {
         reason: error.to_string(),
     })?;
+    fused::expand(&mut model);
     let graph = model.graph.as_ref().ok_or_else(|| EngineError::Decode {
         reason: "it holds no graph".to_owned(),
     })?;
