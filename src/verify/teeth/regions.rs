@@ -294,7 +294,6 @@ fn an_operator_that_only_one_model_lacks_is_unknown() {
         .push(crate::onnx::proto::OperatorSetIdProto {
             domain: Some("org.custom".to_owned()),
             version: Some(1),
-            ..Default::default()
         });
     for (original, rewritten) in [(&plain, &fused), (&fused, &plain)] {
         let found = compare(original, rewritten, &VerifyOptions::default());
