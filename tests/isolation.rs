@@ -147,3 +147,63 @@ fn a_program_that_is_no_worker_gives_no_answer() {
     let found = verify_isolated(&other, source, source, &VerifyOptions::default());
     assert!(end(&found).contains("without an answer"), "{found:?}");
 }
+
+/// The processes that a process has started and that still run.
+#[cfg(target_os = "linux")]
+fn children(process: u32) -> Vec<u32> {
+    let is_child = |id: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        // Behind the name in brackets: the state, then the parent.
+        let mut rest = stat.rsplit(") ").next().unwrap_or_default().split(' ');
+        let state = rest.next().unwrap_or("Z");
+        state != "Z" && rest.next() == Some(process.to_string().as_str())
+    };
+    let processes = std::fs::read_dir("/proc").expect("the processes");
+    let ids = processes
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    ids.filter(is_child).collect()
+}
+
+#[cfg(target_os = "linux")]
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < Duration::from_secs(60), "{what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_worker_ends_with_its_caller_however_that_one_is_ended() {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), endless()).expect("it is writable");
+    for signal in ["-KILL", "-INT", "-TERM"] {
+        let mut caller = std::process::Command::new(env!("CARGO_BIN_EXE_bnfold"))
+            .arg("verify")
+            .args([file.path(), file.path()])
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        let mut workers = Vec::new();
+        until("no worker was started", || {
+            workers = children(caller.id());
+            !workers.is_empty()
+        });
+        // Long enough for the worker to have its models, so that it runs them when the caller ends.
+        std::thread::sleep(Duration::from_millis(300));
+        let killed = std::process::Command::new("kill")
+            .args([signal, &caller.id().to_string()])
+            .status();
+        assert!(killed.expect("kill runs").success());
+        caller.wait().expect("the caller ends");
+        until("the worker outlives its caller", || {
+            let runs = |id: &u32| {
+                let status = std::fs::read_to_string(format!("/proc/{id}/stat"));
+                status.is_ok_and(|stat| !stat.contains(") Z "))
+            };
+            !workers.iter().any(runs)
+        });
+    }
+}

@@ -211,6 +211,7 @@ fn drawn(inputs: Inputs) -> Sample {
             .map(|(name, tensor)| (Some(name), tensor))
             .collect(),
         outputs: Vec::new(),
+        is_strict: false,
     }
 }
 

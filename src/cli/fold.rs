@@ -48,7 +48,7 @@ pub(super) struct FoldArgs {
 #[derive(Args, Debug)]
 pub(super) struct Folding {
     /// Write without verifying
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["layers", "inputs", "input"])]
     no_verify: bool,
     /// What to do when the result computes something else
     #[arg(long, value_enum, default_value_t = WhenDifferent::Refuse, value_name = "WHAT")]
@@ -66,6 +66,7 @@ pub(super) fn run(arguments: &FoldArgs) -> anyhow::Result<Exit> {
     let policy = policy(arguments)?;
     // What cannot be had is said before the work.
     arguments.folding.checking.engine()?;
+    arguments.writing.check_report()?;
     let progress = Progress::new(!arguments.quiet);
     progress.stage("reading");
     let reading = arguments.writing.reading();

@@ -1,5 +1,6 @@
 //! How models are compared: the flags, and the comparison as the report tells it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ pub(super) struct Sampling {
     #[arg(long, default_value_t = 0)]
     pub(super) seed: u64,
     /// Real inputs to run on: .npz, .npy or .pb files, or test data folders (may be repeated)
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["dim", "input"])]
     pub(super) inputs: Vec<PathBuf>,
     /// What an input is drawn from: normal:0,1, uniform:0,255, int:0..1000 or an .npy file (may be repeated)
     #[arg(long, value_name = "NAME=DRAW", value_parser = draw)]
@@ -37,7 +38,7 @@ pub(super) struct Checking {
     #[command(flatten)]
     sampling: Sampling,
     /// How many random samples to compare on
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "inputs")]
     samples: u32,
     /// Compare every value that both models name, and show the first that diverges and the worst
     #[arg(long)]
@@ -49,22 +50,22 @@ pub(super) struct Checking {
     #[arg(long)]
     engine_batch_norm: bool,
     /// End the comparison after so many seconds; the verdict is unknown then
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     timeout: Option<u64>,
     /// Memory that the comparison may take, in MiB
-    #[arg(long, value_name = "MIB")]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..))]
     max_memory: Option<u64>,
     /// How many times the original's own error against float64 the result may have
-    #[arg(long, default_value_t = 8.0, value_name = "FACTOR")]
+    #[arg(long, default_value_t = 8.0, value_name = "FACTOR", value_parser = allowance, allow_negative_numbers = true)]
     k: f64,
     /// How many roundings of the largest output the result may be off beside that
-    #[arg(long, default_value_t = 8.0, value_name = "ROUNDINGS")]
+    #[arg(long, default_value_t = 8.0, value_name = "ROUNDINGS", value_parser = allowance, allow_negative_numbers = true)]
     floor: f64,
     /// Compare by a fixed absolute tolerance instead
-    #[arg(long)]
+    #[arg(long, value_parser = allowance, allow_negative_numbers = true, conflicts_with_all = ["k", "floor"])]
     atol: Option<f64>,
     /// Compare by a fixed relative tolerance instead
-    #[arg(long)]
+    #[arg(long, value_parser = allowance, allow_negative_numbers = true, conflicts_with_all = ["k", "floor"])]
     rtol: Option<f64>,
 }
 
@@ -75,6 +76,24 @@ enum EngineName {
     /// ONNX Runtime, from `pip install onnxruntime` or where ORT_DYLIB_PATH says; needs a build with it
     #[value(name = "onnxruntime")]
     OnnxRuntime,
+}
+
+fn allowance(text: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok();
+    number
+        .filter(|number| number.is_finite() && *number >= 0.0)
+        .ok_or_else(|| "it is not a number of 0 or more".to_owned())
+}
+
+/// What is given by name, each name once.
+fn by_name<T: Clone>(flag: &str, given: &[(String, T)]) -> anyhow::Result<BTreeMap<String, T>> {
+    let mut map = BTreeMap::new();
+    for (name, what) in given {
+        if map.insert(name.clone(), what.clone()).is_some() {
+            bail!("{flag} gives {name:?} twice; give it once");
+        }
+    }
+    Ok(map)
 }
 
 fn draw(text: &str) -> Result<(String, Draw), String> {
@@ -149,7 +168,7 @@ impl Checking {
         options.engine = self.engine()?;
         options.samples = self.samples as usize;
         options.seed = self.sampling.seed;
-        options.dims = self.sampling.dim.iter().cloned().collect();
+        options.dims = by_name("--dim", &self.sampling.dim)?;
         options.tolerance = match (self.atol, self.rtol) {
             (None, None) => Tolerance::Yardstick {
                 k: self.k,
@@ -157,7 +176,7 @@ impl Checking {
             },
             (atol, rtol) => Tolerance::Fixed { atol, rtol },
         };
-        options.draws = self.sampling.input.iter().cloned().collect();
+        options.draws = by_name("--input", &self.sampling.input)?;
         options.layers = self.layers;
         if !self.sampling.inputs.is_empty() {
             options.data = read_samples(&self.sampling.inputs)?;

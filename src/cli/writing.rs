@@ -73,6 +73,24 @@ impl Writing {
         }
     }
 
+    /// Refuses a report that cannot be written, before the result is.
+    pub(super) fn check_report(&self) -> anyhow::Result<()> {
+        let Some(path) = &self.json else {
+            return Ok(());
+        };
+        let directory = match path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        if path.is_dir() || !directory.is_dir() {
+            bail!(
+                "cannot write the report {}: give the name of a file in a directory that exists",
+                path.display()
+            );
+        }
+        Ok(())
+    }
+
     /// Writes edits to the target, or over the model.
     pub(super) fn save(
         &self,

@@ -1,9 +1,12 @@
 //! If, Loop and Scan: operators that run graphs.
 //!
 //! Loop and Scan build their scan outputs by concatenating what the iterations give.
+//! For an observer that explores, a body that is not entered is run once beside: on what it captures, on
+//! the values it would begin with, and on stand-ins where there are none.
 
 use super::call::{Call, Fault, axis};
 use super::error::EngineError;
+use super::graph::{Attribute, Graph, Node};
 use super::interpret::Run;
 use super::kernels::strided;
 use super::tensor::Tensor;
@@ -25,6 +28,39 @@ pub(super) fn run(
     }
 }
 
+/// Runs every body of a node that cannot be run itself, if the observer explores.
+pub(super) fn explore_all(
+    run: &mut Run<'_>,
+    node: &Node,
+    outer: &[Option<Tensor>],
+) -> Result<(), EngineError> {
+    if !is_control(&node.op_type) {
+        return Ok(());
+    }
+    let mut names: Vec<&String> = node.attributes.keys().collect();
+    names.sort();
+    for name in names {
+        if let Some(Attribute::Graph(body)) = node.attributes.get(name) {
+            explore(run, body, Vec::new(), outer)?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs a body for its observer alone, if that one explores.
+fn explore(
+    run: &mut Run<'_>,
+    body: &Graph,
+    mut inputs: Vec<Option<Tensor>>,
+    outer: &[Option<Tensor>],
+) -> Result<(), EngineError> {
+    if !run.is_partial || !run.observer.explores() {
+        return Ok(());
+    }
+    inputs.resize(body.inputs.len(), None);
+    run.graph_partial(body, inputs, outer).map(drop)
+}
+
 fn checked<T>(run: &Run<'_>, call: &Call<'_>, result: Result<T, Fault>) -> Result<T, EngineError> {
     result.map_err(|fault| run.fault(call.node, &fault))
 }
@@ -42,13 +78,17 @@ fn branch(
     outer: &[Option<Tensor>],
 ) -> Result<Vec<Tensor>, EngineError> {
     let condition = checked(run, call, call.input(0).and_then(truth))?;
-    let name = if condition {
-        "then_branch"
+    let (name, other) = if condition {
+        ("then_branch", "else_branch")
     } else {
-        "else_branch"
+        ("else_branch", "then_branch")
     };
     let body = checked(run, call, call.graph(name).cloned())?;
-    run.graph(&body, Vec::new(), outer)
+    let outputs = run.graph(&body, Vec::new(), outer)?;
+    if let Ok(other) = call.graph(other).cloned() {
+        explore(run, &other, Vec::new(), outer)?;
+    }
+    Ok(outputs)
 }
 
 fn repeat(
@@ -82,6 +122,11 @@ fn repeat(
             list.push(tensor);
         }
         iteration += 1;
+    }
+    if iteration == 0 {
+        let mut inputs = vec![Some(Tensor::scalar(0i64)), Some(Tensor::scalar(true))];
+        inputs.extend(state.iter().cloned());
+        explore(run, &body, inputs, outer)?;
     }
     let mut results = Vec::with_capacity(n_state + collected.len());
     for value in state {
@@ -128,6 +173,9 @@ fn scan(
         for (list, tensor) in collected.iter_mut().zip(outputs) {
             list.push(tensor);
         }
+    }
+    if form.length == 0 {
+        explore(run, &body, state.clone(), outer)?;
     }
     let mut results = Vec::new();
     for value in state {

@@ -17,7 +17,7 @@ use super::guard;
 use super::kernels;
 use super::partial::Unreached;
 use super::tensor::Tensor;
-use super::{Budget, Observer, Precision, Produced, Session, Step};
+use super::{Budget, Observer, Place, Precision, Produced, Session, Step};
 
 /// A decoded model, ready to run.
 #[derive(Debug)]
@@ -222,7 +222,7 @@ pub(super) struct Run<'r> {
     /// Empty in the main graph, else the names of the nodes that lead here.
     pub(super) scope: String,
     /// Whether to go on where a node cannot be run.
-    is_partial: bool,
+    pub(super) is_partial: bool,
 }
 
 /// The values of a graph, by slot.
@@ -244,7 +244,7 @@ impl Run<'_> {
     }
 
     /// The same, with `None` for outputs that a partial run does not reach.
-    fn graph_partial(
+    pub(super) fn graph_partial(
         &mut self,
         graph: &Graph,
         inputs: Vec<Option<Tensor>>,
@@ -262,7 +262,16 @@ impl Run<'_> {
                 put(&mut table, input.slot, value);
             }
         }
-        let mut unreached = Unreached::new();
+        let missing = graph
+            .captures
+            .iter()
+            .filter(|(from, _)| outer.get(*from).is_none_or(Option::is_none));
+        let mut unreached: Unreached = missing.map(|(_, to)| (*to, None)).collect();
+        for input in &graph.inputs {
+            if self.is_partial && table.get(input.slot).is_some_and(Option::is_none) {
+                unreached.insert(input.slot, None);
+            }
+        }
         for node in &graph.nodes {
             if self.is_partial {
                 self.node_partial(node, graph, &mut table, &mut unreached)?;
@@ -295,7 +304,7 @@ impl Run<'_> {
                 node: &node.name,
                 operator: &node.op_type,
                 tensor: &tensor,
-                is_border: false,
+                place: Place::Given,
             };
             let tensor = match self.observer.value(&produced) {
                 Step::Keep => tensor,
@@ -361,7 +370,7 @@ impl Run<'_> {
         }
     }
 
-    fn nested<R>(&mut self, node: &Node, inner: impl FnOnce(&mut Self) -> R) -> R {
+    pub(super) fn nested<R>(&mut self, node: &Node, inner: impl FnOnce(&mut Self) -> R) -> R {
         let length = self.scope.len();
         self.scope.push_str(&node.name);
         self.scope.push('/');

@@ -113,9 +113,19 @@ pub struct Produced<'a> {
     pub operator: &'a str,
     /// The value.
     pub tensor: &'a Tensor,
-    /// Whether this is what a node that could not be run would have read, not what a node gave;
-    /// `name` then says which output of it and which input.
-    pub is_border: bool,
+    /// Where it is seen; at a node that could not be run, `name` says which input and which output of it.
+    pub place: Place,
+}
+
+/// Where a value is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// A node gave it.
+    Given,
+    /// A node whose operator the engine lacks would have read it.
+    Gap,
+    /// A node that could not be run on what it was given would have read it.
+    Stumble,
 }
 
 /// A value that a partial run lacks.
@@ -153,6 +163,12 @@ pub trait Observer {
     fn missing(&mut self, missing: &Missing<'_>) -> Option<Tensor> {
         let _ = missing;
         None
+    }
+
+    /// Whether a partial run shall also run, for this observer alone, each body of an If, Loop or Scan
+    /// that it does not enter.
+    fn explores(&self) -> bool {
+        false
     }
 }
 

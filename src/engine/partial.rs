@@ -1,18 +1,19 @@
 //! A run that goes on where a node cannot be run.
 //!
 //! What such a node would have read is shown to the observer, and its outputs are asked from it, with
-//! what the model declares about them; else their first reader is asked what shape it needs; else they
+//! what the model declares about them; else their readers are asked what shape they need; else they
 //! look like the node's first input. A value that nobody gives leaves its readers out too.
 
 use std::collections::HashMap;
 
 use super::assume;
+use super::control;
 use super::element::ElementType;
 use super::error::EngineError;
-use super::graph::{Graph, Node, Slot};
+use super::graph::{Graph, Input, Node, Slot};
 use super::interpret::{Run, Table, put};
 use super::tensor::Tensor;
-use super::{Missing, Produced};
+use super::{Missing, Place, Produced};
 
 /// Values that nobody gave, with the type and extents that they may have.
 pub(super) type Unreached = HashMap<Slot, Option<(ElementType, Vec<usize>)>>;
@@ -26,16 +27,15 @@ impl Run<'_> {
         unreached: &mut Unreached,
     ) -> Result<(), EngineError> {
         let mut is_reached = true;
-        for (index, slot) in node.inputs.iter().enumerate() {
-            let Some((slot, like)) =
-                slot.and_then(|slot| Some((slot, unreached.get(&slot)?.clone())))
-            else {
+        for slot in node.inputs.iter().flatten().copied() {
+            let Some(like) = unreached.get(&slot).cloned() else {
                 continue;
             };
-            let inputs = self.arguments(node, table);
-            let assumed = assume::input(node, index, &inputs).or(like);
+            let assumed = assume::demanded(slot, graph, table).or(like);
             let name = graph.names.get(slot).map_or("", String::as_str);
-            let port = graph.infos.get(&slot);
+            let is_read = |input: &&Input| input.slot == slot;
+            let input = graph.inputs.iter().find(is_read).map(|input| &input.port);
+            let port = graph.infos.get(&slot).or(input);
             let value = self.ask(&Missing {
                 scope: &self.scope.clone(),
                 name,
@@ -64,14 +64,19 @@ impl Run<'_> {
             Ok(outputs) => self.publish(node, graph, table, outputs),
             Err(error @ (EngineError::Stopped | EngineError::Budget { .. })) => Err(error),
             Err(error) => {
-                self.show_border(node, graph, &inputs);
+                let place = match error {
+                    EngineError::UnsupportedOperator { .. } => Place::Gap,
+                    _ => Place::Stumble,
+                };
+                self.show_border(node, graph, &inputs, place);
+                self.nested(node, |run| control::explore_all(run, node, table))?;
                 self.cut(node, graph, table, unreached, (&error, first.as_ref()));
                 Ok(())
             }
         }
     }
 
-    fn show_border(&mut self, node: &Node, graph: &Graph, inputs: &[Option<Tensor>]) {
+    fn show_border(&mut self, node: &Node, graph: &Graph, inputs: &[Option<Tensor>], place: Place) {
         let given = node.outputs.iter().flatten().next();
         let output = given
             .and_then(|slot| graph.names.get(*slot))
@@ -85,7 +90,7 @@ impl Run<'_> {
                 node: &node.name,
                 operator: &node.op_type,
                 tensor,
-                is_border: true,
+                place,
             });
         }
     }
@@ -104,12 +109,14 @@ impl Run<'_> {
             let name = graph.names.get(*slot).map_or("", String::as_str);
             let scope = self.scope.clone();
             let port = graph.infos.get(slot).filter(|port| port.dims.is_some());
+            let demanded = port.and_then(|_| assume::demanded(*slot, graph, table));
+            let assumed = demanded.or_else(|| like.clone().filter(|_| port.is_some()));
             let value = self.ask(&Missing {
                 scope: &scope,
                 name,
                 cut: Some((&node.name, error)),
                 port,
-                assumed: like.as_ref().filter(|_| port.is_some()),
+                assumed: assumed.as_ref(),
             });
             match value {
                 Some(tensor) => put(table, *slot, Some(tensor)),

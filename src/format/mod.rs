@@ -106,7 +106,10 @@ mod tests {
             assert_eq!(Format::of(Path::new(&path)).unwrap(), format);
         }
         let error = Format::of(Path::new("report.pdf")).unwrap_err();
-        assert!(error.to_string().contains(".json, .html, .sarif, "), "{error}");
+        assert!(
+            error.to_string().contains(".json, .html, .sarif, "),
+            "{error}"
+        );
         assert!(Format::of(Path::new("report")).is_err());
         assert!(Format::of(Path::new("json")).is_err());
     }

@@ -2,10 +2,11 @@
 
 use crate::check::{Audit, Audited, Finding, FindingCode};
 use crate::report::{
-    Comparison, FoldReport, ModelSummary, NodeReport, OutputFigures, Parameters, Range, Reason,
-    Report, SiteReport, Verification,
+    Comparison, FigureSet, FoldReport, ModelSummary, NodeReport, OutputFigures, Parameters, Range,
+    Reason, Report, SiteReport, Verification,
 };
 use crate::rules::Code;
+use crate::verify::Figures;
 
 /// A name with everything that some format has to escape.
 pub(super) const HOSTILE: &str =
@@ -35,6 +36,17 @@ fn with_findings() -> Audit {
             rewritten_error: Some(f64::INFINITY),
             difference: None,
             allowed: f64::NAN,
+            agrees: false,
+            elements: 4,
+            argmax_changes: 1,
+            figures: FigureSet {
+                original: Some(Figures {
+                    max_abs: 1e-7,
+                    max_rel: f64::INFINITY,
+                    ..Figures::default()
+                }),
+                ..FigureSet::default()
+            },
         }],
         ..comparison()
     });

@@ -6,13 +6,14 @@ mod around;
 pub mod calibration;
 pub mod dot;
 pub mod json;
-mod number;
 mod parameters;
 pub mod sort;
 mod table;
 pub mod text;
 mod verification;
 mod visible;
+
+use std::collections::BTreeMap;
 
 pub use calibration::{
     Assumed, CalibratedNode, CalibrationReport, ReadingFigures, Spread, StandardError, WhatWasDone,
@@ -23,6 +24,7 @@ use crate::fold::Folded;
 use crate::graph::Graph;
 use crate::plan::{Entry, Outcome};
 use crate::rules::{Code, Kind};
+use crate::verify::{Figures, Tolerance, number};
 use around::Survey;
 pub use around::{Excerpt, Neighbourhood, Role, Vertex};
 pub use parameters::{BINS, Parameters, Range};
@@ -189,6 +191,10 @@ pub struct Comparison {
     pub seed: u64,
     /// The tolerance in words.
     pub tolerance: String,
+    /// The tolerance in numbers.
+    pub bound: Option<Tolerance>,
+    /// Extents that symbolic dimensions were given.
+    pub dims: BTreeMap<String, usize>,
     /// What ran the models.
     pub engine: String,
     /// Figures per output.
@@ -202,6 +208,8 @@ pub struct Comparison {
     pub left_out: Vec<String>,
     /// Values that could not be compared because of that.
     pub unreached: Vec<String>,
+    /// Values in nested graphs that no sample enters, compared by running those graphs all the same.
+    pub forced: Vec<String>,
     /// The comparison of all layers, line by line, where it was asked for.
     pub layers: Vec<String>,
     /// Figures per value that both models name, in execution order, where all layers were asked for.
@@ -209,6 +217,8 @@ pub struct Comparison {
     pub layer_errors: Vec<LayerFigures>,
     /// What a reader should know of how the models were run.
     pub notes: Vec<String>,
+    /// What only a reader of the figures asks for.
+    pub details: Vec<String>,
 }
 
 /// How close an output is in both models.
@@ -237,6 +247,29 @@ pub struct OutputFigures {
     #[serde(with = "number")]
     #[cfg_attr(test, schemars(with = "number::Number"))]
     pub allowed: f64,
+    /// Whether it is within what is allowed; equal, where it holds no floating-point numbers.
+    pub agrees: bool,
+    /// Elements compared, of all samples together.
+    pub elements: usize,
+    /// Rows along the last axis whose largest element is another one.
+    pub argmax_changes: usize,
+    /// Every figure, where the output holds floating-point numbers.
+    pub figures: FigureSet,
+}
+
+/// The distances between the runs of two models; none where there is no float64 truth.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct FigureSet {
+    /// The original against the float64 truth.
+    pub original: Option<Figures>,
+    /// The rewritten model against the float64 truth.
+    pub rewritten: Option<Figures>,
+    /// The rewritten model in float64 against the truth: the rewrite without rounding in the run; none where
+    /// each fold is compared by itself.
+    pub rewrite: Option<Figures>,
+    /// The rewritten model against the original.
+    pub difference: Option<Figures>,
 }
 
 impl ModelSummary {

@@ -5,8 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::number;
 use crate::graph::{Graph, NodeId};
+use crate::verify::number;
 
 /// How many bars a [`Parameters::histogram`] has.
 pub const BINS: usize = 24;

@@ -229,7 +229,10 @@ fn comparison(text: &mut String, verification: &Verification, detail: Detail) ->
         return Ok(());
     };
     for output in &comparison.outputs {
-        figures(text, output)?;
+        closeness(text, output)?;
+        if detail == Detail::Full {
+            figures(text, output)?;
+        }
     }
     if !comparison.outputs.is_empty() {
         grounds(text, comparison)?;
@@ -244,31 +247,75 @@ fn comparison(text: &mut String, verification: &Verification, detail: Detail) ->
             comparison.unreached.join(", ")
         )?;
     }
+    if !comparison.forced.is_empty() {
+        writeln!(
+            text,
+            "  {DOUBTFUL}compared in nested graphs that no sample enters{DOUBTFUL:#} {}",
+            comparison.forced.join(", ")
+        )?;
+    }
     for line in &comparison.layers {
         writeln!(text, "  {line}")?;
     }
+    for note in &comparison.notes {
+        writeln!(text, "  note: {note}")?;
+    }
     if detail == Detail::Full {
-        for note in &comparison.notes {
+        for note in &comparison.details {
             writeln!(text, "    {DIM}{note}{DIM:#}")?;
         }
     }
     Ok(())
 }
 
-fn figures(text: &mut String, output: &OutputFigures) -> std::fmt::Result {
+fn closeness(text: &mut String, output: &OutputFigures) -> std::fmt::Result {
+    let (name, element, shape) = (&output.name, &output.element, &output.shape);
+    let Some(difference) = output.difference else {
+        let how = if output.agrees { "equal" } else { "not equal" };
+        return writeln!(text, "  {name} {element} {shape:?}: {how}");
+    };
     let number =
         |figure: Option<f64>| figure.map_or("-".to_owned(), |figure| format!("{figure:.1e}"));
     writeln!(
         text,
-        "  {} {} {:?}: error of the original {}, of the result {}; they differ by {}, allowed {:.1e}",
-        output.name,
-        output.element,
-        output.shape,
+        "  {name} {element} {shape:?}: error of the original {}, of the result {}; they differ by {difference:.1e}, allowed {:.1e}",
         number(output.original_error),
         number(output.rewritten_error),
-        number(output.difference),
         output.allowed
-    )
+    )?;
+    if output.argmax_changes > 0 {
+        let changes = output.argmax_changes;
+        let last = output.shape.last().copied().unwrap_or(1).max(1);
+        writeln!(
+            text,
+            "    {DOUBTFUL}another element is the largest{DOUBTFUL:#} in {changes} of {}",
+            count(output.elements / last, "row")
+        )?;
+    }
+    Ok(())
+}
+
+/// All distances of an output, a line each.
+fn figures(text: &mut String, output: &OutputFigures) -> std::fmt::Result {
+    let set = &output.figures;
+    for (what, figures) in [
+        ("original against float64", set.original),
+        ("result against float64", set.rewritten),
+        ("result in float64 against it", set.rewrite),
+        ("result against original", set.difference),
+    ] {
+        let Some(figures) = figures else { continue };
+        writeln!(
+            text,
+            "    {DIM}{what:<28} max abs {:.1e}, max rel {:.1e}, RMS {:.1e}, {:.1e} ULP, cosine 1 − {:.1e}{DIM:#}",
+            figures.max_abs,
+            figures.max_rel,
+            figures.rms,
+            figures.max_ulp,
+            1.0 - figures.cosine
+        )?;
+    }
+    Ok(())
 }
 
 fn grounds(text: &mut String, comparison: &Comparison) -> std::fmt::Result {

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Comparison, OutputFigures, Verification, number};
+use super::{Comparison, FigureSet, OutputFigures, Verification};
 use crate::verify::{
     Extent, Layer, LayerErrors, Layers, Tolerance, ValueReport, Verdict, Verification as Found,
+    number,
 };
 
 /// How close an inner value is in both models, run in float64 from the same values before it.
@@ -63,6 +64,15 @@ impl From<Found> for Verification {
             rewritten_error: output.rewritten.as_ref().map(|figures| figures.max_abs),
             difference: output.difference.as_ref().map(|figures| figures.max_abs),
             allowed: output.allowed,
+            agrees: output.agrees,
+            elements: output.n_elements,
+            argmax_changes: output.argmax_changes,
+            figures: FigureSet {
+                original: output.original,
+                rewritten: output.rewritten,
+                rewrite: output.rewrite,
+                difference: output.difference,
+            },
         });
         let lines = found.layers.as_ref().map(layers).unwrap_or_default();
         let layer_errors = found.layers.into_iter().flat_map(|layers| layers.errors);
@@ -73,16 +83,20 @@ impl From<Found> for Verification {
         wrap(Comparison {
             left_out,
             unreached,
+            forced: found.forced,
             layers: lines,
             layer_errors: layer_errors.map(layer_figures).collect(),
             reason,
             samples: found.samples,
             seed: found.seed,
             tolerance: tolerance(found.tolerance),
+            bound: Some(found.tolerance),
+            dims: found.dims.into_iter().collect(),
             outputs: outputs.collect(),
             values_compared: found.values.len(),
             values: found.values.into_iter().map(value).collect(),
             notes: found.notes,
+            details: found.details,
             engine: found.engine,
         })
     }

@@ -1,101 +1,146 @@
 //! Partial runs: what is put where the engine lacks an operator.
 //!
 //! A missing value is drawn at random in the shape that the original declares for it, else in the one that
-//! its neighbours suggest; the rewritten model gets the same value under the same name, so that what lies
-//! behind the gap is compared on equal terms. What lies before it is compared at the gap.
+//! its readers suggest. The original runs first and decides; the rewritten model gets the same values under
+//! the same names and no others, so that what lies behind a gap is compared on equal terms.
+//! What lies before it is compared at the gap. A value that only one of them lacks makes what lies behind
+//! it incomparable: the rewritten model goes on with the original's, and what has none is told.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::dims::Binding;
 use super::draw::{Draw, draw};
+use super::verdict::Side;
 use crate::engine::{
-    Dim, ElementType, EngineError, Missing, Observer, Port, Produced, Step, Tensor,
+    Dim, ElementType, EngineError, Missing, Observer, Place, Port, Produced, Step, Tensor,
 };
+
+/// Extent of an axis that nothing tells anything of.
+const ANY: usize = 5;
+
+/// Type and extents.
+type Form = (ElementType, Vec<usize>);
 
 /// What is put at the gaps of one sample.
 #[derive(Debug)]
-pub(super) struct Border<'a> {
+pub(super) struct Border {
     seeds: (u64, usize),
-    binding: &'a Binding,
-    forms: Mutex<HashMap<String, (ElementType, Vec<usize>)>>,
-    cuts: Mutex<BTreeSet<String>>,
+    binding: Binding,
+    state: Mutex<State>,
 }
 
-impl<'a> Border<'a> {
-    pub(super) fn new(seeds: (u64, usize), binding: &'a Binding) -> Border<'a> {
-        let (forms, cuts) = (Mutex::default(), Mutex::default());
+#[derive(Debug, Default)]
+struct State {
+    /// What missing values look like, as far as any run told.
+    forms: HashMap<String, Form>,
+    /// What the original's latest run was given, and whether the rewritten model named it since.
+    given: BTreeMap<String, bool>,
+    cuts: BTreeSet<String>,
+}
+
+impl Border {
+    pub(super) fn new(seeds: (u64, usize), binding: &Binding) -> Border {
         Border {
             seeds,
-            binding,
-            forms,
-            cuts,
+            binding: binding.clone(),
+            state: Mutex::default(),
         }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The original is about to run, and to decide anew which values are missing.
+    pub(super) fn restart(&self) {
+        self.state().given.clear();
     }
 
     /// The nodes that were left out, each with its reason.
     pub(super) fn cuts(&self) -> Vec<String> {
-        let cuts = self.cuts.lock().unwrap_or_else(PoisonError::into_inner);
-        cuts.iter().cloned().collect()
+        self.state().cuts.iter().cloned().collect()
     }
 
-    fn give(&self, missing: &Missing<'_>) -> Option<Tensor> {
+    /// The values that the original's latest run was given.
+    pub(super) fn given(&self) -> BTreeSet<String> {
+        self.state().given.keys().cloned().collect()
+    }
+
+    /// Those of them that the rewritten model does not name.
+    pub(super) fn one_sided(&self) -> Vec<String> {
+        let state = self.state();
+        let unmet = state.given.iter().filter(|(_, is_met)| !**is_met);
+        unmet.map(|(name, _)| name.clone()).collect()
+    }
+
+    fn give(&self, side: Side, missing: &Missing<'_>) -> Option<Tensor> {
+        let name = format!("{}{}", missing.scope, missing.name);
+        let mut state = self.state();
         if let Some((node, error)) = missing.cut
             && !matches!(error, EngineError::DanglingValue { .. })
         {
-            let mut cuts = self.cuts.lock().unwrap_or_else(PoisonError::into_inner);
-            cuts.insert(match error {
+            state.cuts.insert(match error {
                 EngineError::UnsupportedOperator { operator, .. } => {
                     format!("node {node}: the engine has no operator {operator}")
                 }
                 other => other.to_string(),
             });
         }
-        let name = format!("{}{}", missing.scope, missing.name);
-        let mut forms = self.forms.lock().unwrap_or_else(PoisonError::into_inner);
-        let form = match forms.get(&name) {
-            Some(form) => form.clone(),
-            None => {
-                let declared = missing
-                    .port
-                    .and_then(|port| self.declared(port, missing.assumed));
-                let form = declared.or_else(|| missing.assumed.cloned())?;
-                forms.insert(name.clone(), form.clone());
-                form
+        match side {
+            Side::Original => {
+                let form = match state.forms.get(&name) {
+                    Some(form) => form.clone(),
+                    None => self.form(missing)?,
+                };
+                state.forms.insert(name.clone(), form);
+                state.given.entry(name.clone()).or_default();
             }
-        };
-        draw(
-            &name,
-            form.0,
-            &form.1,
-            &Draw::usual(form.0, (0, 1)),
-            self.seeds,
-        )
-        .ok()
+            Side::Rewritten => *state.given.get_mut(&name)? = true,
+        }
+        let form = state.forms.get(&name)?.clone();
+        drop(state);
+        self.drawn(&name, &form)
     }
 
-    fn declared(
-        &self,
-        port: &Port,
-        assumed: Option<&(ElementType, Vec<usize>)>,
-    ) -> Option<(ElementType, Vec<usize>)> {
+    fn drawn(&self, name: &str, (element, shape): &Form) -> Option<Tensor> {
+        let usual = Draw::usual(*element, (0, 1));
+        draw(name, *element, shape, &usual, self.seeds).ok()
+    }
+
+    /// What the original was given for a value that the rewritten model has computed.
+    fn instead(&self, produced: &Produced<'_>) -> Option<Tensor> {
+        let name = format!("{}{}", produced.scope, produced.name);
+        let mut state = self.state();
+        *state.given.get_mut(&name)? = true;
+        let form = state.forms.get(&name)?.clone();
+        drop(state);
+        self.drawn(&name, &form)
+    }
+
+    fn form(&self, missing: &Missing<'_>) -> Option<Form> {
+        let declared = missing
+            .port
+            .and_then(|port| self.declared(port, missing.assumed));
+        declared.or_else(|| missing.assumed.cloned())
+    }
+
+    fn declared(&self, port: &Port, assumed: Option<&Form>) -> Option<Form> {
         let element = port.element.or(assumed.map(|(element, _)| *element))?;
         let dims = port.dims.as_ref()?;
         let suggested = assumed
             .map(|(_, shape)| shape)
             .filter(|shape| shape.len() == dims.len());
-        let extent = |(axis, dim): (usize, &Dim)| match dim {
-            Dim::Fixed(extent) => Some(*extent),
-            Dim::Symbol(name) if self.binding.contains_key(name) => self.binding.get(name).copied(),
-            _ => suggested.and_then(|shape| shape.get(axis).copied()),
+        let extent = |(axis, dim): (usize, &Dim)| {
+            let bound = match dim {
+                Dim::Fixed(extent) => Some(*extent),
+                Dim::Symbol(name) => self.binding.get(name).copied(),
+                Dim::Unknown => None,
+            };
+            let suggestion = || suggested.and_then(|shape| shape.get(axis).copied());
+            bound.or_else(suggestion).unwrap_or(ANY)
         };
-        Some((
-            element,
-            dims.iter()
-                .enumerate()
-                .map(extent)
-                .collect::<Option<Vec<_>>>()?,
-        ))
+        Some((element, dims.iter().enumerate().map(extent).collect()))
     }
 }
 
@@ -103,15 +148,30 @@ impl<'a> Border<'a> {
 #[derive(Debug)]
 pub(super) struct Filling<'a, O> {
     pub(super) inner: O,
-    pub(super) border: Option<&'a Border<'a>>,
+    pub(super) side: Side,
+    pub(super) border: Option<&'a Border>,
+    pub(super) explores: bool,
 }
 
 impl<O: Observer> Observer for Filling<'_, O> {
     fn value(&mut self, produced: &Produced<'_>) -> Step {
-        self.inner.value(produced)
+        let is_second = self.side == Side::Rewritten && produced.place == Place::Given;
+        let instead = self
+            .border
+            .filter(|_| is_second)
+            .and_then(|border| border.instead(produced));
+        match instead {
+            Some(tensor) => Step::Replace(tensor),
+            None => self.inner.value(produced),
+        }
     }
 
     fn missing(&mut self, missing: &Missing<'_>) -> Option<Tensor> {
-        self.border.and_then(|border| border.give(missing))
+        self.border
+            .and_then(|border| border.give(self.side, missing))
+    }
+
+    fn explores(&self) -> bool {
+        self.explores
     }
 }

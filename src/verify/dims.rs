@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use super::data::fits;
+use super::draw::Draw;
 use crate::engine::{Dim, Port, Signature};
 
 /// Extents to try, in order: (batch, length).
@@ -35,6 +37,49 @@ fn symbol(port: &Port, axis: usize, dim: &Dim) -> Option<String> {
         Dim::Fixed(_) => None,
         Dim::Symbol(name) => Some(name.clone()),
         Dim::Unknown => Some(format!("{}.{axis}", port.name)),
+    }
+}
+
+/// The extents that the caller gives, and those of values that he gives for inputs.
+///
+/// `Err` says which dimension no input has, which value does not fit, or what contradicts what.
+pub(super) fn settled(
+    signature: &Signature,
+    given: &BTreeMap<String, usize>,
+    draws: &BTreeMap<String, Draw>,
+) -> Result<Binding, String> {
+    let mut names: Vec<String> = Vec::new();
+    let mut settled = given.clone();
+    for port in &signature.inputs {
+        let value = match draws.get(&port.name) {
+            Some(Draw::Value(value)) => Some(value),
+            _ => None,
+        };
+        let fit = value.map_or(Ok(()), |value| fits(port, value));
+        fit.map_err(|what| format!("input {:?} {what}", port.name))?;
+        for (axis, dim) in port.dims.iter().flatten().enumerate() {
+            let Some(name) = symbol(port, axis, dim) else {
+                continue;
+            };
+            let extent = value.and_then(|value| value.shape().get(axis));
+            if let Some(&extent) = extent
+                && let Some(other) = settled.insert(name.clone(), extent)
+                && other != extent
+            {
+                return Err(format!(
+                    "dimension {name:?} is {other} and {extent} at once"
+                ));
+            }
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    match given.keys().find(|name| !names.contains(name)) {
+        Some(stranger) => Err(format!(
+            "there is no symbolic dimension {stranger:?}; the model's are {names:?}"
+        )),
+        None => Ok(settled),
     }
 }
 

@@ -5,20 +5,32 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::number;
 use crate::engine::ElementType;
 
 /// Distances from a reference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Figures {
     /// Largest absolute difference.
+    #[serde(with = "number")]
+    #[cfg_attr(test, schemars(with = "number::Number"))]
     pub max_abs: f64,
     /// Largest relative difference, where the reference is not zero.
+    #[serde(with = "number")]
+    #[cfg_attr(test, schemars(with = "number::Number"))]
     pub max_rel: f64,
     /// Root mean square of the differences.
+    #[serde(with = "number")]
+    #[cfg_attr(test, schemars(with = "number::Number"))]
     pub rms: f64,
     /// Largest difference in units in the last place.
+    #[serde(with = "number")]
+    #[cfg_attr(test, schemars(with = "number::Number"))]
     pub max_ulp: f64,
     /// Cosine of the angle between the two; 1 if both are zero.
+    #[serde(with = "number")]
+    #[cfg_attr(test, schemars(with = "number::Number"))]
     pub cosine: f64,
 }
 

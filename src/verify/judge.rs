@@ -18,6 +18,7 @@ pub(super) fn judge(
     comparison: &mut Comparison<'_>,
     verification: &mut Verification,
 ) -> Result<Verdict, Unknown> {
+    comparison.explore();
     let mut doubt = difference_of(comparison);
     // Once for the ends of folds, once for the outputs.
     for _ in 0..2 {
@@ -36,14 +37,34 @@ pub(super) fn judge(
         doubt = difference_of(comparison);
     }
     if let Some(Failure { counterexample, .. }) = doubt {
+        check_two_sided(comparison)?;
         return Ok(Verdict::Different { counterexample });
     }
     if let Some(counterexample) = comparison.expectation.take() {
         return Ok(Verdict::Different { counterexample });
     }
+    if let Some(counterexample) = comparison.surprise.take() {
+        let what = counterexample.to_string();
+        return Err(Unknown::Expectation { what });
+    }
     check_reached(comparison)?;
     check_informative(comparison)?;
     Ok(Verdict::Equivalent)
+}
+
+/// Behind a value that only one model lacks both compute different things, whatever was folded.
+fn check_two_sided(comparison: &Comparison<'_>) -> Result<(), Unknown> {
+    if comparison.one_sided.is_empty() {
+        return Ok(());
+    }
+    let cuts = match &comparison.extent {
+        Extent::Regional { cuts, .. } => cuts.clone(),
+        Extent::Full => Vec::new(),
+    };
+    Err(Unknown::Unreached {
+        names: comparison.one_sided.iter().cloned().collect(),
+        cuts,
+    })
 }
 
 fn has_local_excess(comparison: &Comparison<'_>) -> bool {
@@ -51,7 +72,7 @@ fn has_local_excess(comparison: &Comparison<'_>) -> bool {
         .table
         .entries()
         .iter()
-        .any(|entry| entry.excess().is_some())
+        .any(|entry| !entry.is_doubtful && entry.excess().is_some())
 }
 
 /// Whether an output fails by so little that further samples may explain it.
@@ -83,6 +104,9 @@ fn difference_of(comparison: &Comparison<'_>) -> Option<Failure> {
 }
 
 fn local_failure(comparison: &Comparison<'_>, entry: &Entry) -> Option<Failure> {
+    if entry.is_doubtful {
+        return None;
+    }
     if let Some(what) = &entry.mismatch {
         let counterexample = Counterexample::Interface { what: what.clone() };
         return Some(Failure {
@@ -123,15 +147,10 @@ pub(super) fn element_of(entry: &Entry, seed: u64, is_output: bool) -> Option<Co
 /// In a partial run every fold's end must have been reached, or else every output.
 fn check_reached(comparison: &mut Comparison<'_>) -> Result<(), Unknown> {
     let entries = comparison.table.entries().iter();
-    let is_given = |name: &str| {
-        entries
-            .clone()
-            .any(|entry| entry.name == name || entry.name.ends_with(&format!("/{name}")))
-    };
     let mut missing: Vec<String> = comparison
         .wanted
         .iter()
-        .filter(|name| !is_given(name))
+        .filter(|name| !comparison.table.gives(name))
         .cloned()
         .collect();
     missing.extend(comparison.absent.iter().cloned());
@@ -143,6 +162,8 @@ fn check_reached(comparison: &mut Comparison<'_>) -> Result<(), Unknown> {
             .filter(|output| !output.is_reached());
         missing.extend(outputs.map(|output| output.name().to_owned()));
         missing.extend(comparison.table.unmatched.iter().cloned());
+        let doubtful = entries.filter(|entry| entry.is_doubtful && entry.differs());
+        missing.extend(doubtful.map(|entry| entry.name.clone()));
     }
     if let Extent::Regional { unreached, cuts } = &mut comparison.extent {
         unreached.clone_from(&missing);

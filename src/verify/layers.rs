@@ -7,7 +7,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::border::Border;
 use super::judge::element_of;
 use super::run::{Comparing, compared};
 use super::session::Comparison;
@@ -33,7 +32,7 @@ pub(super) fn compare(comparison: &mut Comparison<'_>) -> Option<Layers> {
         worst: entry.furthest(),
         seed,
     };
-    let differs = |entry: &&Entry| entry.mismatch.is_some() || entry.excess().is_some();
+    let differs = |entry: &&Entry| !entry.is_doubtful && entry.differs();
     let first = table.entries().iter().find(differs);
     let mut order: Vec<&Entry> = table.entries().iter().collect();
     order.sort_by(|a, b| b.report().in_roundings.total_cmp(&a.report().in_roundings));
@@ -125,7 +124,7 @@ fn pass(
     for sample in 0..n_samples {
         let binding = comparison.binding.clone();
         let inputs = comparison.supply.inputs(sample, &binding).ok()?;
-        let border = Border::new((seed, sample), &binding);
+        let border = comparison.border(sample);
         let is_partial = matches!(comparison.extent, Extent::Regional { .. });
         let truth = comparison.truth.as_mut()?;
         let comparing = Comparing {
@@ -133,7 +132,8 @@ fn pass(
             is_forced: false,
             is_noise: beside == Beside::Perturbed,
             sample,
-            border: is_partial.then_some(&border),
+            border: is_partial.then_some(&*border),
+            explores: false,
         };
         let plain = &mut comparison.plain;
         let (second, inputs) = match (beside, &mut perturbed) {

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender};
 
 use super::run::Comparing;
 use super::slices::Table;
-use crate::engine::{Observer, Produced, Step, Tensor};
+use crate::engine::{Observer, Place, Produced, Step, Tensor};
 
 /// A value of one evaluation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -19,7 +19,7 @@ struct Key {
     name: String,
     /// How often it was given, this time included.
     count: usize,
-    is_border: bool,
+    place: Place,
 }
 
 /// Numbers the evaluations of the wanted values.
@@ -38,7 +38,7 @@ impl<'a> Counter<'a> {
     }
 
     fn key(&mut self, produced: &Produced<'_>) -> Option<Key> {
-        if !produced.is_border && !self.wanted.contains(produced.name) {
+        if produced.place == Place::Given && !self.wanted.contains(produced.name) {
             return None;
         }
         let name = format!("{}{}", produced.scope, produced.name);
@@ -47,7 +47,7 @@ impl<'a> Counter<'a> {
         Some(Key {
             name,
             count: *count,
-            is_border: produced.is_border,
+            place: produced.place,
         })
     }
 }
@@ -133,7 +133,7 @@ impl Observer for Comparer<'_> {
             return Step::Keep;
         };
         let Some(parcel) = self.receive(&key) else {
-            if key.is_border {
+            if key.place != Place::Given {
                 self.table.unmatched.insert(key.name);
             }
             return Step::Keep;
@@ -145,6 +145,7 @@ impl Observer for Comparer<'_> {
             ..
         } = *self.comparing;
         let entry = self.table.entry(&key.name, &parcel.node);
+        entry.is_doubtful |= key.place == Place::Stumble;
         entry.add(&parcel.tensor, produced.tensor, sample, is_noise);
         if is_forced && parcel.tensor.shape() == produced.tensor.shape() {
             Step::Replace(parcel.tensor)
@@ -159,7 +160,9 @@ impl Drop for Comparer<'_> {
     fn drop(&mut self) {
         let rest = self.waiting.drain().map(|(key, _)| key);
         let rest = rest.chain(self.channel.try_iter().map(|parcel| parcel.key));
-        let borders = rest.filter(|key| key.is_border).map(|key| key.name);
+        let borders = rest
+            .filter(|key| key.place != Place::Given)
+            .map(|key| key.name);
         self.table.unmatched.extend(borders);
     }
 }

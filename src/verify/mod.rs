@@ -5,8 +5,8 @@
 //!    the difference may be what rounding that fold's weights once does (`slices`);
 //! 2. each output of the rewritten model, run as it is, may be off the truth by
 //!    `k·err(original) + floor·u·max|truth|`, in its largest and in its root mean square error,
-//! 3. and each output of the rewritten model, run in float64, by a sixteenth of k and an eighth of
-//!    floor, or by half of k times what rounding the original's weights does to it.
+//! 3. and, where no ends of folds are known, each output of the rewritten model, run in float64, by a
+//!    sixteenth of k and an eighth of floor, or by half of k times what rounding the original's weights does.
 //!
 //! 1 and 3 see the rewrite without the engine's rounding, 2 sees what a user will see. Where an error
 //! is only just too large, what perturbed weights do to the original is measured, more samples are run,
@@ -24,6 +24,7 @@ pub mod isolated;
 mod judge;
 mod layers;
 mod local;
+pub(crate) mod number;
 mod options;
 mod outputs;
 mod run;
@@ -92,6 +93,7 @@ fn blank(options: &VerifyOptions, reason: Unknown) -> Verification {
         outputs: Vec::new(),
         values: Vec::new(),
         extent: Extent::Full,
+        forced: Vec::new(),
         layers: None,
         samples: 0,
         seed: options.seed,
@@ -99,6 +101,7 @@ fn blank(options: &VerifyOptions, reason: Unknown) -> Verification {
         dims: Vec::new(),
         engine: options.engine.to_string(),
         notes: Vec::new(),
+        details: Vec::new(),
         timings: Timings::default(),
     }
 }

@@ -10,6 +10,7 @@ use crate::engine::{Budget, ElementType, EngineChoice};
 
 /// How close is close enough.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Tolerance {

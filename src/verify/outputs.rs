@@ -29,8 +29,11 @@ pub(super) struct Output {
     noise: Gauge,
     has_truth: bool,
     n_runs: usize,
+    n_elements: usize,
     /// The first few different numbers.
     distinct: Vec<f64>,
+    /// Runs in which every element is at an end of its activation.
+    n_saturated: usize,
     argmax_changes: usize,
     fault: Option<Fault>,
     low: f64,
@@ -75,7 +78,9 @@ impl Output {
             noise: Gauge::default(),
             has_truth: false,
             n_runs: 0,
+            n_elements: 0,
             distinct: Vec::new(),
+            n_saturated: 0,
             argmax_changes: 0,
             fault: None,
             low: f64::INFINITY,
@@ -102,6 +107,7 @@ impl Output {
         self.shape = original.shape().to_vec();
         self.element = original.element();
         self.n_runs += 1;
+        self.n_elements += original.len();
         if !self.element.is_float() {
             self.fault = unequal(original, rewritten, runs.sample);
             return;
@@ -126,6 +132,7 @@ impl Output {
             }
             (self.low, self.high) = (self.low.min(number), self.high.max(number));
         }
+        self.n_saturated += usize::from(is_saturated(reference));
         if let Some((truth, rewrite)) = &truth {
             self.has_truth = true;
             self.original.add(truth, &before, self.element, runs.sample);
@@ -286,18 +293,15 @@ impl Output {
 
     /// What the output is on every sample, if nothing can be seen from it.
     pub(super) fn uninformative(&self) -> Option<&'static str> {
-        let count = self.difference.count;
-        // Two numbers alone, like the 0 and 1 of a sigmoid driven to its ends.
-        if self.element.is_float() && self.distinct.len() == 2 && count >= 16 {
-            return Some("saturated at two numbers");
+        let (count, is_float) = (self.difference.count, self.element.is_float());
+        let blank = uninformative(is_float, count, self.n_finite, self.low, self.high);
+        if blank.is_some() || !is_float || count < 16 {
+            return blank;
         }
-        uninformative(
-            self.element.is_float(),
-            count,
-            self.n_finite,
-            self.low,
-            self.high,
-        )
+        if self.n_saturated == self.n_runs {
+            return Some("saturated at the ends of its activation");
+        }
+        (self.distinct.len() == 2).then_some("saturated at two numbers")
     }
 
     /// The original's own error relative to the output's size, both as root mean squares.
@@ -335,9 +339,21 @@ impl Output {
             difference: self.element.is_float().then(|| self.difference.figures()),
             allowed,
             argmax_changes: self.argmax_changes,
-            n_elements: self.difference.count,
+            n_elements: self.n_elements,
+            agrees: self.failure(tolerance, 0).is_none(),
         }
     }
+}
+
+/// Whether a sigmoid, softmax or tangent is driven to its ends: every element at −1, 0 or 1, not all at 0.
+fn is_saturated(numbers: &[f64]) -> bool {
+    const NEAR: f64 = 1e-4;
+    let is_end = |&number: &f64| {
+        [-1.0, 0.0, 1.0]
+            .iter()
+            .any(|end| (number - end).abs() < NEAR)
+    };
+    numbers.iter().all(is_end) && numbers.iter().any(|number| number.abs() > 0.5)
 }
 
 /// The first element in which two tensors that are no floats differ.

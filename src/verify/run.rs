@@ -44,7 +44,9 @@ pub(super) struct Comparing<'a> {
     /// Whether differences are filed as what perturbed weights do.
     pub(super) is_noise: bool,
     pub(super) sample: usize,
-    pub(super) border: Option<&'a Border<'a>>,
+    pub(super) border: Option<&'a Border>,
+    /// Whether bodies that a sample does not enter are run as well; needs a border.
+    pub(super) explores: bool,
 }
 
 /// How many values may wait between the two runs.
@@ -84,16 +86,33 @@ impl Pair {
     pub(super) fn run(
         &mut self,
         inputs: [&Named; 2],
-        border: Option<&Border<'_>>,
+        border: Option<&Border>,
     ) -> Result<(Outputs, Outputs), Failed> {
         let Pair {
             original,
             rewritten,
         } = self;
-        let mut first = || run(original, inputs[0], NoObserver, border);
-        let mut second = || run(rewritten, inputs[1], NoObserver, border);
+        let mut first = || {
+            run(
+                original,
+                inputs[0],
+                (NoObserver, Side::Original),
+                (border, false),
+            )
+        };
+        let mut second = || {
+            run(
+                rewritten,
+                inputs[1],
+                (NoObserver, Side::Rewritten),
+                (border, false),
+            )
+        };
         let (first, second) = match border {
-            Some(_) => (first(), second()),
+            Some(border) => {
+                border.restart();
+                (first(), second())
+            }
             None => both(first, second),
         };
         Ok((
@@ -119,6 +138,8 @@ impl Pair {
 }
 
 /// The first session's values flow to the second, which is compared with them.
+///
+/// Where there may be gaps, the first runs alone before, because it decides what is missing.
 pub(super) fn compared(
     [first, second]: [&mut Box<dyn Session>; 2],
     inputs: [&Named; 2],
@@ -126,23 +147,20 @@ pub(super) fn compared(
     table: &mut Table,
 ) -> Result<(Outputs, Outputs), Failed> {
     let (send, receive) = sync_channel(WAITING);
-    let border = comparing.border;
+    let gaps = (comparing.border, comparing.explores);
+    if let Some(border) = comparing.border {
+        border.restart();
+        let alone = (NoObserver, Side::Original);
+        run(first, inputs[0], alone, gaps).map_err(on(Side::Original))?;
+    }
     let (first, second) = both(
         || {
-            run(
-                first,
-                inputs[0],
-                Sender::new(comparing.wanted, send),
-                border,
-            )
+            let sender = Sender::new(comparing.wanted, send);
+            run(first, inputs[0], (sender, Side::Original), gaps)
         },
         || {
-            run(
-                second,
-                inputs[1],
-                Comparer::new(comparing, receive, table),
-                border,
-            )
+            let comparer = Comparer::new(comparing, receive, table);
+            run(second, inputs[1], (comparer, Side::Rewritten), gaps)
         },
     );
     Ok((
@@ -154,10 +172,15 @@ pub(super) fn compared(
 fn run(
     session: &mut Box<dyn Session>,
     inputs: &Named,
-    inner: impl Observer,
-    border: Option<&Border<'_>>,
+    (inner, side): (impl Observer, Side),
+    (border, explores): (Option<&Border>, bool),
 ) -> Result<Outputs, EngineError> {
-    let mut observer = Filling { inner, border };
+    let mut observer = Filling {
+        inner,
+        side,
+        border,
+        explores,
+    };
     if border.is_some() {
         let outputs = session.run_partial(inputs, &mut observer)?;
         return Ok(outputs.into_iter().map(|(_, tensor)| tensor).collect());

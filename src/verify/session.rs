@@ -1,11 +1,12 @@
 //! One verification from loading to verdict.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::border::Border;
 use super::dims::Binding;
-use super::interface::{self, Matching};
+use super::interface::{self, Matching, Mismatch};
 use super::judge;
 use super::layers;
 use super::options::{Tolerance, VerifyOptions};
@@ -33,7 +34,8 @@ pub(super) fn compare(
     let signature = plain.original.signature().clone();
     let matching = match interface::matching(&signature, plain.rewritten.signature()) {
         Ok(matching) => matching,
-        Err(what) => {
+        Err(Mismatch::Incomparable(what)) => return Err(Unknown::Interface { what }),
+        Err(Mismatch::Different(what)) => {
             let counterexample = Counterexample::Interface { what };
             return Ok(Verdict::Different { counterexample });
         }
@@ -61,8 +63,12 @@ pub(super) fn compare(
         table: Table::default(),
         outputs: Vec::new(),
         binding: Binding::new(),
+        borders: Vec::new(),
+        one_sided: BTreeSet::new(),
+        forced: BTreeSet::new(),
         n_samples: 0,
         expectation: None,
+        surprise: None,
     };
     let verdict = comparison
         .settle(verification)
@@ -117,9 +123,17 @@ pub(super) struct Comparison<'a> {
     pub(super) table: Table,
     pub(super) outputs: Vec<Output>,
     pub(super) binding: Binding,
+    /// What is put at the gaps, by sample.
+    borders: Vec<Arc<Border>>,
+    /// Values that the original was given and the rewritten model does not name.
+    pub(super) one_sided: BTreeSet<String>,
+    /// Values in bodies that no sample enters, compared by running those all the same.
+    forced: BTreeSet<String>,
     pub(super) n_samples: usize,
     /// How the rewritten model misses outputs that came with the inputs.
     pub(super) expectation: Option<Counterexample>,
+    /// How the original itself misses them.
+    pub(super) surprise: Option<Counterexample>,
 }
 
 impl Comparison<'_> {
@@ -128,7 +142,7 @@ impl Comparison<'_> {
         let bindings = self.supply.bindings();
         let mut first_failure = None;
         for binding in &bindings {
-            self.binding = binding.clone();
+            self.bind(binding.clone());
             match self.sample(0, verification) {
                 Ok(()) => return self.further_samples(verification),
                 Err(trouble) if trouble.may_be_the_shape() => {
@@ -149,12 +163,14 @@ impl Comparison<'_> {
                 return Err(Unknown::Inputs { message });
             }
         };
-        let is_chosen = !self.options.dims.is_empty() || !self.options.data.is_empty();
+        let is_chosen = !self.options.dims.is_empty()
+            || !self.options.data.is_empty()
+            || !self.options.draws.is_empty();
         let is_lacking = matches!(failure.error, EngineError::UnsupportedOperator { .. });
         if is_chosen && !is_lacking {
             return Err(unknown(failure));
         }
-        self.binding = bindings.into_iter().next().unwrap_or_default();
+        self.bind(bindings.into_iter().next().unwrap_or_default());
         self.extent = Extent::Regional {
             cuts: Vec::new(),
             unreached: Vec::new(),
@@ -169,6 +185,21 @@ impl Comparison<'_> {
             self.sample(sample, verification).map_err(Trouble::reason)?;
         }
         Ok(())
+    }
+
+    fn bind(&mut self, binding: Binding) {
+        self.binding = binding;
+        self.borders.clear();
+    }
+
+    /// What is put at the gaps of a sample, the same in every run.
+    pub(super) fn border(&mut self, sample: usize) -> Arc<Border> {
+        while self.borders.len() <= sample {
+            let seeds = (self.options.seed, self.borders.len());
+            self.borders
+                .push(Arc::new(Border::new(seeds, &self.binding)));
+        }
+        Arc::clone(&self.borders[sample])
     }
 
     fn is_partial(&self) -> bool {
@@ -186,15 +217,23 @@ impl Comparison<'_> {
             .supply
             .inputs(sample, &binding)
             .map_err(Trouble::Inputs)?;
-        let border = Border::new((self.options.seed, sample), &binding);
-        let gaps = self.is_partial().then_some(&border);
+        let border = self.border(sample);
+        let gaps = self.is_partial().then_some(&*border);
         let started = Instant::now();
         let (original, rewritten) = self.plain.run([&inputs[0], &inputs[1]], gaps)?;
         verification.timings.runs += started.elapsed();
+        let given = border.given();
+        self.one_sided.extend(border.one_sided());
         let started = Instant::now();
         let truth = self.truth_of(sample, &inputs, &border, verification)?;
         verification.timings.truth += started.elapsed();
-        self.expect(sample, &original, &rewritten, verification)?;
+        self.one_sided.extend(border.one_sided());
+        // Runs that lack different values compute different things.
+        let truth = truth.filter(|_| !self.is_partial() || border.given() == given);
+        if truth.is_none() {
+            self.fix_tolerance();
+        }
+        self.expect(sample, &original, &rewritten)?;
         self.gather(sample, &original, &rewritten, truth.as_ref());
         if let Extent::Regional { cuts, .. } = &mut self.extent {
             cuts.extend(border.cuts());
@@ -210,7 +249,7 @@ impl Comparison<'_> {
         &mut self,
         sample: usize,
         inputs: &[Named; 2],
-        border: &Border<'_>,
+        border: &Border,
         verification: &mut Verification,
     ) -> Result<Option<(Outputs, Outputs)>, Trouble> {
         let is_partial = self.is_partial();
@@ -223,6 +262,7 @@ impl Comparison<'_> {
             is_noise: false,
             sample,
             border: (is_partial || self.is_truth_partial).then_some(border),
+            explores: false,
         };
         let both = [&inputs[0], &inputs[1]];
         let failed = match pair.run_compared(both, &comparing, &mut self.table) {
@@ -233,12 +273,6 @@ impl Comparison<'_> {
             "there is no float64 truth ({}), so outputs are held to a fixed tolerance",
             failed.error
         ));
-        if let Tolerance::Yardstick { .. } = self.tolerance {
-            self.tolerance = Tolerance::Fixed {
-                atol: None,
-                rtol: None,
-            };
-        }
         self.table = Table::default();
         comparing.border = Some(border);
         self.is_truth_partial = true;
@@ -251,13 +285,21 @@ impl Comparison<'_> {
         Ok(None)
     }
 
+    fn fix_tolerance(&mut self) {
+        if let Tolerance::Yardstick { .. } = self.tolerance {
+            self.tolerance = Tolerance::Fixed {
+                atol: None,
+                rtol: None,
+            };
+        }
+    }
+
     /// Holds both models' outputs to those that came with the inputs.
     fn expect(
         &mut self,
         sample: usize,
         original: &Outputs,
         rewritten: &Outputs,
-        verification: &mut Verification,
     ) -> Result<(), Trouble> {
         let Some(expected) = self.supply.expected(sample).map_err(Trouble::Inputs)? else {
             return Ok(());
@@ -269,9 +311,7 @@ impl Comparison<'_> {
                 continue;
             };
             if let Some(miss) = judge::missed(&port.name, expected, &before, sample) {
-                verification.notes.push(format!(
-                    "the original itself misses what is expected: {miss}"
-                ));
+                self.surprise.get_or_insert(miss);
             } else if let Some(miss) = judge::missed(&port.name, expected, &after, sample) {
                 self.expectation.get_or_insert(miss);
             }
@@ -311,6 +351,44 @@ impl Comparison<'_> {
         }
     }
 
+    /// Compares the wanted values that no sample reached in bodies of If, Loop and Scan.
+    ///
+    /// A name that several bodies give counts as unreached, because it does not tell which of them ran.
+    pub(super) fn explore(&mut self) {
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        for name in self.plain.original.value_names() {
+            *counts.entry(name).or_default() += 1;
+        }
+        let is_open = |name: &&String| {
+            !self.table.gives(name) || counts.get(name.as_str()).is_some_and(|&count| count > 1)
+        };
+        let open: HashSet<String> = self.wanted.iter().filter(is_open).cloned().collect();
+        let unreached = open.iter().filter(|name| !self.table.gives(name));
+        let unreached: Vec<String> = unreached.cloned().collect();
+        let binding = self.binding.clone();
+        let n_samples = if open.is_empty() { 0 } else { self.n_samples };
+        for sample in 0..n_samples {
+            let Ok(inputs) = self.supply.inputs(sample, &binding) else {
+                return;
+            };
+            let border = self.border(sample);
+            let Some(truth) = &mut self.truth else { return };
+            let comparing = Comparing {
+                wanted: &open,
+                is_forced: true,
+                is_noise: false,
+                sample,
+                border: Some(&border),
+                explores: true,
+            };
+            // What hinders these runs leaves the values unreached.
+            let _ = truth.run_compared([&inputs[0], &inputs[1]], &comparing, &mut self.table);
+            self.one_sided.extend(border.one_sided());
+        }
+        let reached = unreached.into_iter().filter(|name| self.table.gives(name));
+        self.forced.extend(reached);
+    }
+
     /// Runs the original with perturbed weights beside itself.
     ///
     /// `is_local`: from one fold's end to the next; else from inputs to outputs.
@@ -331,15 +409,17 @@ impl Comparison<'_> {
                 let Ok([inputs, _]) = self.supply.inputs(sample, &binding) else {
                     return;
                 };
-                let border = Border::new((self.options.seed, sample), &binding);
-                let is_partial = self.is_partial() || self.is_truth_partial;
+                let border = self.border(sample);
+                let explores = !self.forced.is_empty();
+                let is_partial = self.is_partial() || self.is_truth_partial || explores;
                 let Some(truth) = &mut self.truth else { return };
                 let comparing = Comparing {
                     wanted: &wanted,
                     is_forced: is_local,
                     is_noise: true,
                     sample,
-                    border: is_partial.then_some(&border),
+                    border: is_partial.then_some(&*border),
+                    explores,
                 };
                 let sessions = [&mut truth.original, &mut perturbed];
                 let noise = compared(sessions, [&inputs; 2], &comparing, &mut self.table);
@@ -354,8 +434,8 @@ impl Comparison<'_> {
         verification.timings.truth += started.elapsed();
         let note =
             "what rounding the weights does was measured on perturbed copies of the original";
-        if !verification.notes.iter().any(|known| known == note) {
-            verification.notes.push(note.to_owned());
+        if !verification.details.iter().any(|known| known == note) {
+            verification.details.push(note.to_owned());
         }
     }
 
@@ -367,11 +447,16 @@ impl Comparison<'_> {
     }
 
     fn report(self, verification: &mut Verification) {
-        verification.notes.extend(self.plain.notes());
+        verification.details.extend(self.plain.notes());
         let reached = self.outputs.iter().filter(|output| output.is_reached());
         verification.outputs = reached
             .map(|output| output.report(self.tolerance))
             .collect();
+        if !self.wanted.is_empty() {
+            // That run went on with the original's values at each fold's end.
+            let outputs = verification.outputs.iter_mut();
+            outputs.for_each(|output| output.rewrite = None);
+        }
         verification.values = self
             .table
             .entries()
@@ -382,6 +467,7 @@ impl Comparison<'_> {
         verification.samples = self.n_samples;
         verification.tolerance = self.tolerance;
         verification.extent = self.extent;
+        verification.forced = self.forced.into_iter().collect();
     }
 }
 

@@ -39,6 +39,13 @@ impl Table {
         &mut self.entries[index]
     }
 
+    /// Whether a value of this name was compared, in whatever scope.
+    pub(super) fn gives(&self, name: &str) -> bool {
+        let nested = format!("/{name}");
+        let mut entries = self.entries.iter();
+        entries.any(|entry| entry.name == name || entry.name.ends_with(&nested))
+    }
+
     pub(super) fn entries(&self) -> &[Entry] {
         &self.entries
     }
@@ -69,6 +76,8 @@ pub(super) struct Entry {
     pub(super) name: String,
     pub(super) node: String,
     pub(super) shape: Vec<usize>,
+    /// Whether it is what a node read that could not be run on it, and so proves nothing if it differs.
+    pub(super) is_doubtful: bool,
     /// Set where the two models give the value different types or extents.
     pub(super) mismatch: Option<String>,
     element: Option<ElementType>,
@@ -96,6 +105,7 @@ impl Entry {
             name: name.to_owned(),
             node: node.to_owned(),
             shape: Vec::new(),
+            is_doubtful: false,
             mismatch: None,
             element: None,
             slices: Vec::new(),
@@ -169,6 +179,11 @@ impl Entry {
         (roundings * roundoff * self.scale(slice))
             .max(NOISE_FACTOR * slice.noise)
             .max(2.0 * self.noise)
+    }
+
+    /// Whether the two models give it different extents or numbers.
+    pub(super) fn differs(&self) -> bool {
+        self.mismatch.is_some() || self.excess().is_some()
     }
 
     /// The difference that exceeds what is allowed by the largest factor.

@@ -1,6 +1,6 @@
 //! The inputs of each sample: drawn, or given.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::data::resolve;
 use super::dims::{self, Binding};
@@ -17,10 +17,13 @@ pub(crate) struct Supply<'a> {
     /// The rewritten model's name of each input.
     other_names: Vec<String>,
     ranges: HashMap<String, (i64, i64)>,
+    /// Extents of symbolic dimensions that the caller gives, or values for inputs that have them.
+    dims: BTreeMap<String, usize>,
 }
 
 impl<'a> Supply<'a> {
-    /// `Err` for a draw that names no input.
+    /// `Err` for a draw that names no input, a value that does not fit its own, or a dimension that
+    /// no input has or that two values contradict each other about.
     pub(crate) fn new(
         options: &'a VerifyOptions,
         signature: Signature,
@@ -38,11 +41,13 @@ impl<'a> Supply<'a> {
                 "there is no input {stranger:?}; the model's inputs are {names:?}"
             ));
         }
+        let dims = dims::settled(&signature, &options.dims, &options.draws)?;
         Ok(Supply {
             options,
             signature,
             other_names,
             ranges,
+            dims,
         })
     }
 
@@ -63,7 +68,7 @@ impl<'a> Supply<'a> {
     /// Bindings of symbolic dimensions to try.
     pub(crate) fn bindings(&self) -> Vec<Binding> {
         if self.options.data.is_empty() {
-            dims::candidates(&self.signature, &self.options.dims)
+            dims::candidates(&self.signature, &self.dims)
         } else {
             vec![Binding::new()]
         }

@@ -223,7 +223,7 @@ pub enum Unknown {
         percent: f64,
     },
     /// Values that were to be compared and were not reached.
-    #[error("{names:?} could not be compared{}", cut_text(cuts))]
+    #[error("{} could not be compared{}", first_few(names), cut_text(cuts))]
     Unreached {
         /// Their names.
         names: Vec<String>,
@@ -236,6 +236,21 @@ pub enum Unknown {
         /// How, and the limit if it was one.
         how: String,
     },
+    /// The models' inputs or outputs do not correspond.
+    #[error("the models cannot be compared: {what}")]
+    Interface {
+        /// What does not, in words.
+        what: String,
+    },
+    /// The original itself does not give the outputs that came with the inputs.
+    #[error(
+        "the original itself misses what is expected: {what}; give the data of this model, \
+         or inputs without expected outputs"
+    )]
+    Expectation {
+        /// Where, in words.
+        what: String,
+    },
     /// Inputs could not be made.
     #[error("{message}")]
     Inputs {
@@ -246,8 +261,23 @@ pub enum Unknown {
 
 fn cut_text(cuts: &[String]) -> String {
     match cuts {
-        [] => ", because one of the models does not give them".to_owned(),
-        cuts => format!(" behind what the engine lacks ({})", cuts.join("; ")),
+        [] => ", because no sample reaches them or one of the models does not give them".to_owned(),
+        cuts => format!(" behind what the engine lacks ({})", first_few(cuts)),
+    }
+}
+
+/// What a sentence can hold of a list.
+fn first_few(list: &[String]) -> String {
+    const FEW: usize = 3;
+    let shown = list
+        .iter()
+        .take(FEW)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join("; ");
+    match list.len().saturating_sub(FEW) {
+        0 => shown,
+        more => format!("{shown}; and {more} more"),
     }
 }
 
@@ -334,7 +364,8 @@ pub struct OutputReport {
     pub original: Option<Figures>,
     /// The rewritten model's run against the float64 truth.
     pub rewritten: Option<Figures>,
-    /// The rewritten model run in float64 against the truth: the rewrite alone, without rounding in the run.
+    /// The rewritten model run in float64 against the truth: the rewrite alone, without rounding in the run;
+    /// none where that run is compared at the ends of folds, and goes on with the original's values there.
     pub rewrite: Option<Figures>,
     /// The rewritten model's run against the original's.
     pub difference: Option<Figures>,
@@ -344,6 +375,8 @@ pub struct OutputReport {
     pub argmax_changes: usize,
     /// Elements compared, all samples together.
     pub n_elements: usize,
+    /// Whether the tolerance accepts it.
+    pub agrees: bool,
 }
 
 /// The evidence at a value that both graphs name.
@@ -384,6 +417,8 @@ pub struct Verification {
     pub values: Vec<ValueReport>,
     /// How much of the models was run.
     pub extent: Extent,
+    /// Values in bodies of If, Loop and Scan that no sample enters, compared by running those all the same.
+    pub forced: Vec<String>,
     /// All values that both graphs name, where that was asked for.
     pub layers: Option<Layers>,
     /// How many samples were run.
@@ -398,6 +433,8 @@ pub struct Verification {
     pub engine: String,
     /// What a reader should know about how the verdict came about.
     pub notes: Vec<String>,
+    /// What only a reader of the figures asks for.
+    pub details: Vec<String>,
     /// Where the time went.
     pub timings: Timings,
 }

@@ -44,6 +44,7 @@ fn rows(numbers: &[f64], shape: &[usize], element: DataType, from: usize, to: us
         origin: "given".into(),
         inputs: vec![(Some("x".to_owned()), tensor.rounded_to(element))],
         outputs: Vec::new(),
+        is_strict: false,
     })
 }
 

@@ -194,6 +194,7 @@ fn inputs_that_have_no_batch_are_given_whole_to_every_run() {
                 (Some("x".to_owned()), x.clone()),
             ],
             outputs: Vec::new(),
+            is_strict: false,
         })
     };
     let options = Options {

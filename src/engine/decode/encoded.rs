@@ -7,6 +7,7 @@ use std::path::Path;
 
 use prost::Message;
 
+use super::fused;
 use crate::engine::ModelBytes;
 use crate::engine::error::EngineError;
 use crate::onnx::proto::ModelProto;
@@ -30,8 +31,10 @@ pub(in crate::engine) struct Encoded<'a> {
 impl<'a> Encoded<'a> {
     pub(in crate::engine) fn read(model: ModelBytes<'a>) -> Result<Encoded<'a>, EngineError> {
         let (rest, initializers) = split(model.bytes).map_err(|error| failed(&error))?;
+        let mut proto = ModelProto::decode(rest.as_slice()).map_err(|error| failed(&error))?;
+        fused::expand(&mut proto);
         Ok(Encoded {
-            proto: ModelProto::decode(rest.as_slice()).map_err(|error| failed(&error))?,
+            proto,
             initializers,
             directory: model.directory,
         })

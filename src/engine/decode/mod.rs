@@ -8,6 +8,7 @@ mod attributes;
 mod encoded;
 mod external;
 mod frame;
+mod fused;
 mod order;
 mod perturb;
 mod ports;

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{DataError, Sample};
-use crate::engine::{Tensor, decode_tensor};
+use super::{DataError, Sample, read_file};
+use crate::engine::{EngineError, Tensor, decode_tensor};
 
 /// The `test_data_set_*` folders inside the folder, in their order, or the folder itself if it is one.
 pub(super) fn sets(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
@@ -44,6 +44,7 @@ pub(super) fn read_set(folder: &Path) -> Result<Sample, DataError> {
         origin: folder.to_owned(),
         inputs,
         outputs: numbered(folder, "output")?,
+        is_strict: false,
     })
 }
 
@@ -73,9 +74,17 @@ fn numbered(folder: &Path, kind: &str) -> Result<Vec<(Option<String>, Tensor)>, 
 }
 
 pub(super) fn read_tensor(path: &Path) -> Result<(Option<String>, Tensor), DataError> {
-    let bytes = std::fs::read(path).map_err(|error| DataError::new(path, error.to_string()))?;
-    let (name, tensor) =
-        decode_tensor(&bytes).map_err(|error| DataError::new(path, error.to_string()))?;
+    let bytes = read_file(path)?;
+    if bytes.is_empty() {
+        return Err(DataError::new(path, "it is empty"));
+    }
+    let (name, tensor) = decode_tensor(&bytes).map_err(|error| {
+        let why = match error {
+            EngineError::Decode { reason } | EngineError::Tensor { reason, .. } => reason,
+            other => other.to_string(),
+        };
+        DataError::new(path, format!("it holds no tensor that can be used ({why})"))
+    })?;
     Ok(((!name.is_empty()).then_some(name), tensor))
 }
 

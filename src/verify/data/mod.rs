@@ -1,8 +1,8 @@
 //! Real inputs: `.npz`, `.npy`, and ONNX test data folders with the outputs they expect.
 //!
 //! A `.npz` is one sample, its members named like the inputs; `.npy` files are one input each, named
-//! like it or in the inputs' order; a folder holds `input_*.pb` and `output_*.pb`, or `test_data_set_*`
-//! folders that do, or `.npz`, `.npy` and `.pb` files, each a sample.
+//! like it or in the order of the inputs that none is named like; a folder holds `input_*.pb` and
+//! `output_*.pb`, or `test_data_set_*` folders that do, or `.npz`, `.npy` and `.pb` files, each a sample.
 //! [`sources`] lists the samples, and each is read when it is asked for.
 //! Whether names, types and shapes fit the model is asked in `resolve`, before anything is run.
 
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Tensor;
 
+pub(super) use resolve::fits;
 pub(crate) use resolve::resolve;
 pub use source::{Source, sources};
 
@@ -30,6 +31,8 @@ pub struct Sample {
     pub inputs: Vec<(Option<String>, Tensor)>,
     /// Output values that are expected; none if the source has none.
     pub outputs: Vec<(Option<String>, Tensor)>,
+    /// Whether a name that the model lacks is wrong; else such a value belongs by its position.
+    pub is_strict: bool,
 }
 
 /// Data that cannot be used.
@@ -65,4 +68,9 @@ pub fn read_samples(paths: &[PathBuf]) -> Result<Vec<Sample>, DataError> {
 /// A file that cannot be read, or is no `.npy` file of a type that the engine has.
 pub fn read_npy(path: &Path) -> Result<Tensor, DataError> {
     npy::read_file(path)
+}
+/// The bytes of a file.
+fn read_file(path: &Path) -> Result<Vec<u8>, DataError> {
+    let unreadable = |error: std::io::Error| format!("it cannot be read ({error})");
+    std::fs::read(path).map_err(|error| DataError::new(path, unreadable(error)))
 }

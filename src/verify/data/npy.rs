@@ -11,7 +11,7 @@ use crate::engine::{Element, Tensor};
 const LONGEST_HEADER: usize = 1 << 16;
 
 pub(super) fn read_file(path: &Path) -> Result<Tensor, DataError> {
-    let bytes = std::fs::read(path).map_err(|error| DataError::new(path, error.to_string()))?;
+    let bytes = super::read_file(path)?;
     parse(&bytes).map_err(|reason| DataError::new(path, reason))
 }
 

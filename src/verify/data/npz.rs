@@ -14,7 +14,7 @@ const LARGEST_MEMBER: u64 = 8 << 30;
 
 pub(super) fn read(path: &Path) -> Result<Sample, DataError> {
     let fail = |reason: String| DataError::new(path, reason);
-    let archive = std::fs::read(path).map_err(|error| fail(error.to_string()))?;
+    let archive = super::read_file(path)?;
     let members = directory(&archive).ok_or_else(|| fail("it is no .npz file".to_owned()))?;
     let mut inputs = Vec::with_capacity(members.len());
     for member in &members {
@@ -33,6 +33,7 @@ pub(super) fn read(path: &Path) -> Result<Sample, DataError> {
         origin: path.to_owned(),
         inputs,
         outputs: Vec::new(),
+        is_strict: true,
     })
 }
 

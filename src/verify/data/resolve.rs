@@ -3,7 +3,7 @@
 use super::Sample;
 use crate::engine::{Dim, Port, Tensor};
 
-/// Values in the ports' order: by name where any name fits, else by position.
+/// Values in the ports' order: by name where one fits, the others by position.
 ///
 /// `Err` says what does not fit, and names the sample.
 pub(crate) fn resolve<'a>(
@@ -13,26 +13,25 @@ pub(crate) fn resolve<'a>(
     ports: &[Port],
 ) -> Result<Vec<&'a Tensor>, String> {
     let origin = sample.origin.display();
-    if values.len() != ports.len() {
-        let names: Vec<&str> = ports.iter().map(|port| port.name.as_str()).collect();
-        let (given, wanted) = (values.len(), ports.len());
-        return Err(format!(
-            "{origin} gives {given} {kind}s, the model has {wanted}: {names:?}"
-        ));
-    }
+    let names = || -> Vec<&str> { ports.iter().map(|port| port.name.as_str()).collect() };
     let is_known = |name: &Option<String>| {
         name.as_ref()
             .is_some_and(|name| ports.iter().any(|port| port.name == *name))
     };
-    let n_known = values.iter().filter(|(name, _)| is_known(name)).count();
-    let by_name = n_known > 0;
-    if let Some((Some(stranger), _)) = values
+    let stranger = values
         .iter()
-        .find(|(name, _)| by_name && name.is_some() && !is_known(name))
-    {
-        let names: Vec<&str> = ports.iter().map(|port| port.name.as_str()).collect();
+        .find(|(name, _)| sample.is_strict && name.is_some() && !is_known(name));
+    if let Some((Some(stranger), _)) = stranger {
+        let names = names();
         return Err(format!(
             "{origin} names {stranger:?}, the model's {kind}s are {names:?}"
+        ));
+    }
+    if values.len() != ports.len() {
+        let plural = if values.len() == 1 { "" } else { "s" };
+        let (given, wanted, names) = (values.len(), ports.len(), names());
+        return Err(format!(
+            "{origin} gives {given} {kind}{plural}, the model has {wanted}: {names:?}"
         ));
     }
     let mut unnamed = values
@@ -54,7 +53,8 @@ pub(crate) fn resolve<'a>(
     Ok(resolved)
 }
 
-fn fits(port: &Port, tensor: &Tensor) -> Result<(), String> {
+/// Whether a value has the type and the extents that a port declares; `Err` says what it has not.
+pub(in crate::verify) fn fits(port: &Port, tensor: &Tensor) -> Result<(), String> {
     if let Some(element) = port.element.filter(|&element| element != tensor.element()) {
         return Err(format!(
             "is declared {element}, the value is {}",
@@ -104,6 +104,7 @@ mod tests {
             origin: "data".into(),
             inputs: values.iter().map(value).collect(),
             outputs: vec![],
+            is_strict: false,
         }
     }
 
@@ -119,17 +120,16 @@ mod tests {
         assert_eq!(lengths(&[(Some("b"), 3), (Some("a"), 2)]), Ok(vec![2, 3]));
         assert_eq!(lengths(&[(None, 2), (None, 3)]), Ok(vec![2, 3]));
         assert_eq!(lengths(&[(Some("b"), 3), (None, 2)]), Ok(vec![2, 3]));
-        assert_eq!(
-            lengths(&[(Some("in0"), 2), (Some("in1"), 3)]),
-            Ok(vec![2, 3])
-        );
+        for (first, second) in [("in0", "in1"), ("a", "in1"), ("in0", "b")] {
+            let named = [(Some(first), 2), (Some(second), 3)];
+            assert_eq!(lengths(&named), Ok(vec![2, 3]));
+        }
     }
 
     #[test]
     fn misfits_are_said() {
         for (values, said) in [
-            (&[(None, 2)][..], "gives 1 inputs"),
-            (&[(Some("a"), 2), (Some("c"), 3)], "names \"c\""),
+            (&[(None, 2)][..], "gives 1 input, the model has 2"),
             (
                 &[(None, 3), (None, 3)],
                 "input \"a\" is declared [2], the value is [3]",
@@ -137,6 +137,15 @@ mod tests {
         ] {
             let reason = lengths(values).unwrap_err();
             assert!(reason.contains(said), "{reason}");
+        }
+        for values in [&[(Some("a"), 2), (Some("c"), 3)][..], &[(Some("c"), 2)]] {
+            let sample = Sample {
+                is_strict: true,
+                ..sample(values)
+            };
+            let ports = [port("a", 2), port("b", 3)];
+            let reason = resolve(&sample, "input", &sample.inputs, &ports).unwrap_err();
+            assert!(reason.contains("names \"c\""), "{reason}");
         }
         let sample = Sample {
             inputs: vec![(None, Tensor::vector(vec![0f64; 2]))],

@@ -30,6 +30,9 @@ pub fn sources(paths: &[PathBuf], n_inputs: Option<usize>) -> Result<Vec<Source>
     let mut found = Vec::new();
     let mut loose = Vec::new();
     for path in paths {
+        if !path.exists() {
+            return Err(DataError::new(path, "it does not exist"));
+        }
         match path.is_dir() {
             true => list(path, &mut found, &mut loose)?,
             false => sort(path, &mut found, &mut loose)?,
@@ -96,14 +99,15 @@ impl Source {
             Source::Given(sample) => Ok(sample.clone()),
             Source::Loose(paths) => {
                 let inputs = paths.iter().map(|path| read_one(path));
-                let origin = match &paths[..] {
-                    [path] => path.clone(),
-                    _ => PathBuf::from("the .npy files"),
-                };
+                let origins: Vec<String> = paths
+                    .iter()
+                    .map(|path| path.display().to_string())
+                    .collect();
                 Ok(Sample {
-                    origin,
+                    origin: origins.join(", ").into(),
                     inputs: inputs.collect::<Result<_, _>>()?,
                     outputs: Vec::new(),
+                    is_strict: false,
                 })
             }
         }

@@ -3,6 +3,7 @@
 //! The caller's program is started once more as a worker, gets the two models and the options through its
 //! standard input, and gives the verification back through its standard output. A crash, an abort, a run
 //! that outlives or outgrows its limits ends in `Unknown`, never in the end of the caller.
+//! A worker ends with its caller, however that one ends.
 //! The memory limit is one of address space, and is kept on Unix systems only.
 
 mod outcome;
@@ -68,7 +69,11 @@ pub fn serve_if_asked() -> Option<ExitCode> {
         .is_some_and(|argument| argument == SERVE);
     is_asked.then(|| match serve() {
         Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::from(2),
+        Err(reason) => {
+            // Whoever asked may be gone.
+            let _ = writeln!(std::io::stderr(), "{reason}");
+            ExitCode::from(2)
+        }
     })
 }
 
@@ -110,7 +115,7 @@ fn run(
         return Err("could not be started (it has no pipes)".to_owned());
     };
     thread::scope(|scope| {
-        scope.spawn(move || {
+        let sender = scope.spawn(move || {
             // A worker that ends early closes the pipe; how it ended tells more than this error.
             let bytes = sources.iter().filter_map(|source| match source {
                 Source::Bytes(model) => Some(model.bytes),
@@ -119,6 +124,7 @@ fn run(
             let sent = stdin.write_all(&header);
             let _ =
                 sent.and_then(|()| bytes.into_iter().try_for_each(|part| stdin.write_all(part)));
+            stdin
         });
         let (send, receive) = channel();
         scope.spawn(move || {
@@ -126,6 +132,8 @@ fn run(
         });
         let words = scope.spawn(move || read_all(stderr));
         let answer = await_answer(&mut child, &receive, worker.limits.timeout);
+        // Held open until now: a worker whose input closes takes its caller for dead.
+        drop(sender.join());
         let status = child.wait().map_err(|error| format!("was lost ({error})"));
         let words = words.join().unwrap_or_default();
         let answer = answer?;

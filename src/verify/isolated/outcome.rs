@@ -19,6 +19,9 @@ pub(super) fn describe(status: ExitStatus, words: &[u8], memory: Option<u64>) ->
     if words.contains("overflowed its stack") {
         return "overflowed its stack".to_owned();
     }
+    if let Some(message) = panic_message(&words) {
+        return format!("crashed: {message}");
+    }
     let how = match signal(status) {
         Some(9) => "was killed, as systems do when memory runs out".to_owned(),
         Some(number) => format!("ended by signal {number}"),
@@ -32,6 +35,13 @@ pub(super) fn describe(status: ExitStatus, words: &[u8], memory: Option<u64>) ->
     } else {
         format!("{how}: {last}")
     }
+}
+
+/// The line behind the one that says where a thread panicked.
+fn panic_message(words: &str) -> Option<&str> {
+    let mut lines = words.lines().map(str::trim);
+    lines.find(|line| line.contains("panicked at"))?;
+    lines.find(|line| !line.is_empty())
 }
 
 #[cfg(unix)]
@@ -68,6 +78,9 @@ mod tests {
         assert!(describe(ExitStatus::from_raw(9), b"", None).contains("killed"));
         let stack = b"thread 'main' has overflowed its stack\nfatal runtime error\n";
         assert_eq!(describe(abort, stack, None), "overflowed its stack");
+        let panic = b"thread 'main' (7) panicked at src/a.rs:1:2:\nno way\nnote: run with `RUST_BACKTRACE=1`\n";
+        let crash = ExitStatus::from_raw(101 << 8);
+        assert_eq!(describe(crash, panic, None), "crashed: no way");
         let code = ExitStatus::from_raw(3 << 8);
         assert_eq!(
             describe(code, b"", None),

@@ -1,6 +1,7 @@
 //! Wrong rewrites must be told from right ones.
 
 mod data;
+mod fused;
 mod layers;
 mod regions;
 mod unknown;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
-pub(super) enum Number {
+pub(crate) enum Number {
     Finite(f64),
     /// `NaN`, `inf` or `-inf`.
     Named(String),
@@ -30,26 +30,26 @@ impl Number {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-pub(super) fn serialize<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     Number::from(*number).serialize(serializer)
 }
 
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     Number::deserialize(deserializer)?.parse()
 }
 
 /// Numbers that may be absent.
-pub(super) mod optional {
+pub(crate) mod optional {
     use super::{Deserialize as _, Deserializer, Number, Serialize as _, Serializer};
 
-    pub(in crate::report) fn serialize<S: Serializer>(
+    pub(crate) fn serialize<S: Serializer>(
         number: &Option<f64>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         number.map(Number::from).serialize(serializer)
     }
 
-    pub(in crate::report) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<f64>, D::Error> {
         Option::<Number>::deserialize(deserializer)?
