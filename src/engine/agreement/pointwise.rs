@@ -218,3 +218,41 @@ fn nested_graphs_see_the_values_around_them() {
         check(&format!("if {flag}"), &model(build));
     }
 }
+
+#[test]
+fn quantizing_agrees_by_tensor_axis_and_block() {
+    fn scale(g: &Graph, shape: &[usize]) -> Value {
+        let count = shape.iter().product::<usize>();
+        let numbers = (0..count).map(|i| 0.03 + 0.01 * i as f32);
+        g.initializer("scale", Reference::floats(shape, numbers))
+    }
+    fn zero(g: &Graph, shape: &[usize]) -> Value {
+        let count = shape.iter().product::<usize>();
+        let numbers = (0..count).map(|i| i as f64 - 2.0).collect();
+        g.initializer("zero", Reference::new(DataType::Int8, shape, numbers))
+    }
+    fn both(g: &Graph, form: &[usize], axis: i64, block: i64) -> Value {
+        let x = g.opset(21).input("x", [2, 3, 8]);
+        let (scale, zero) = (scale(g, form), zero(g, form));
+        let set = |value: Value| {
+            value
+                .attr("axis", axis)
+                .attr("block_size", block)
+                .shape("2,3,8")
+        };
+        let y = set(g.op("QuantizeLinear", &[&x, &scale, &zero])).dtype(DataType::Int8);
+        set(g.op("DequantizeLinear", &[&y, &scale, &zero])).dtype(DataType::Float)
+    }
+    check_all(&[
+        ("by tensor", |g| both(g, &[], 1, 0)),
+        ("by channel", |g| both(g, &[3], 1, 0)),
+        ("by the last axis", |g| both(g, &[8], -1, 0)),
+        ("by block", |g| both(g, &[2, 3, 2], 2, 4)),
+        ("to unsigned bytes", |g| {
+            let x = g.input("x", [5, 7]);
+            g.op("QuantizeLinear", &[&x, &scale(g, &[])])
+                .dtype(DataType::Uint8)
+                .shape("5,7")
+        }),
+    ]);
+}

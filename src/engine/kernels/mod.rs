@@ -16,6 +16,7 @@ mod movement;
 mod norm;
 mod pad;
 mod pool;
+mod quantize;
 mod ranking;
 mod recurrent;
 mod reduce;
@@ -24,6 +25,7 @@ mod shape;
 mod softmax;
 pub(super) mod strided;
 mod unary;
+mod unpool;
 mod window;
 
 use super::call::{Call, Fault, Outcome};
@@ -178,6 +180,7 @@ fn computing(op_type: &str) -> Option<Kernel> {
         "Conv" => conv::conv,
         "ConvTranspose" => conv_transpose::conv_transpose,
         "CumSum" => ranking::cum_sum,
+        "DequantizeLinear" => quantize::dequantize_linear,
         "Einsum" => einsum::einsum,
         "GRU" => recurrent::gru,
         "Gemm" => matmul::gemm,
@@ -195,7 +198,9 @@ fn computing(op_type: &str) -> Option<Kernel> {
         "LpPool" => pool::lp_pool,
         "MatMul" => matmul::matmul,
         "MaxPool" => pool::max_pool,
+        "MaxUnpool" => unpool::max_unpool,
         "MeanVarianceNormalization" => norm::mean_variance_normalization,
+        "QuantizeLinear" => quantize::quantize_linear,
         "RMSNormalization" => norm::rms_normalization,
         "RNN" => recurrent::rnn,
         "ReduceL1" => reduce::reduce_l1,
