@@ -374,7 +374,7 @@ fn data_that_do_not_fit_are_refused_in_one_sentence() {
             &["shape.npz", "\"x\"", "[N, 3, 8, 8]"],
         ),
         ("rank.npz", with("x", &[3, 8, 8]), &["rank.npz", "\"x\""]),
-        ("names.npz", two, &["names.npz", "2 inputs"]),
+        ("names.npz", two, &["names.npz", "names \"z\""]),
         (
             "nan.npz",
             npz(&[("x", npy(&[4, 3, 8, 8], &poisoned))]),

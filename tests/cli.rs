@@ -666,3 +666,29 @@ fn completions_and_man_pages_know_every_subcommand() {
     assert_eq!(code(&blocked), 2);
     assert!(stderr(&blocked).contains("cannot write man pages to file"));
 }
+
+#[test]
+fn names_from_a_model_command_no_terminal_and_no_log() {
+    let desk = Desk::new();
+    let hostile = "bn\u{1b}[2J\n::error::x\u{202e}";
+    let built = model(|g| {
+        let norm = g.input("x", [1, 4, 5, 5]).conv(4).batch_norm();
+        norm.name(hostile).relu().output("y")
+    });
+    desk.put("model.onnx", &built.to_bytes());
+    for arguments in [
+        &["model.onnx", "-o", "out.onnx", "-v"][..],
+        &["inspect", "model.onnx", "-v"],
+        &["check", "model.onnx"],
+    ] {
+        let said = stdout(&desk.run(arguments));
+        assert!(
+            said.contains("bn\\u{1b}[2J\\n::error::x\\u{202e}"),
+            "{said}"
+        );
+        assert!(
+            !said.contains('\u{1b}') && !said.contains("\n::error"),
+            "{said}"
+        );
+    }
+}

@@ -238,7 +238,7 @@ const ONE: [(&[&str], &str); 44] = [
     ),
     (
         &["--inputs", "empty"],
-        "empty: it holds neither input_0.pb nor test_data_set_* folders",
+        "empty: it holds neither .npz, .npy or .pb files nor test_data_set_* folders",
     ),
     (
         &["--inputs", "gap"],
@@ -246,7 +246,7 @@ const ONE: [(&[&str], &str); 44] = [
     ),
     (
         &["--inputs", "half"],
-        "test_data_set_1: it holds neither input_0.pb",
+        "test_data_set_1: it holds no input_0.pb",
     ),
     (
         &["--inputs", "torn"],

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 
 use super::calibration;
+use super::visible::shown;
 use super::{Comparison, NodeReport, OutputFigures, Report, Verification, table};
 
 pub(super) const BOLD: Style = Style::new().bold();
@@ -28,13 +29,14 @@ pub enum Detail {
 pub fn render(report: &Report, detail: Detail) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
-    let _ = write(&mut text, report, detail);
+    let _ = write(&mut text, &shown(report), detail);
     text
 }
 
 /// A verification alone.
 pub fn render_verification(verification: &Verification, detail: Detail) -> String {
     let mut text = String::new();
+    let verification = &shown(verification);
     // Writing to a String cannot fail.
     let _ = comparison(&mut text, verification, detail);
     let reason = |comparison: &Comparison| comparison.reason.clone().unwrap_or_default();
@@ -58,7 +60,7 @@ pub fn render_verification(verification: &Verification, detail: Detail) -> Strin
 pub fn render_plan(report: &Report, detail: Detail) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
-    let _ = plan(&mut text, report, detail);
+    let _ = plan(&mut text, &shown(report), detail);
     text
 }
 

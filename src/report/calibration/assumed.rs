@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use crate::report::text::{DOUBTFUL, count};
-use crate::verify::{Verdict, Verification as Found};
+use crate::verify::{Verdict, Verification as Found, number};
 
 /// A model whose nodes in training mode were read as inference mode.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,10 +30,16 @@ pub struct ReadingFigures {
     /// Its shape on the samples.
     pub shape: Vec<usize>,
     /// Largest absolute difference.
+    #[serde(with = "number")]
+    #[cfg_attr(test, schemars(with = "number::Number"))]
     pub max_abs: f64,
     /// Root mean square of the differences.
+    #[serde(with = "number")]
+    #[cfg_attr(test, schemars(with = "number::Number"))]
     pub rms: f64,
     /// Cosine of the angle between both.
+    #[serde(with = "number")]
+    #[cfg_attr(test, schemars(with = "number::Number"))]
     pub cosine: f64,
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{CalibratedNode, CalibrationReport, Spread};
 use crate::report::text::{BOLD, DIM, DOUBTFUL, Detail, GOOD, bytes, count};
+use crate::report::visible;
 
 /// The report for people.
 pub fn render(report: &CalibrationReport, detail: Detail) -> String {
@@ -18,7 +19,7 @@ fn write(text: &mut String, report: &CalibrationReport, detail: Detail) -> std::
     writeln!(
         text,
         "{BOLD}{}{BOLD:#}: {}, opset {}, {}",
-        model.path,
+        visible(&model.path),
         count(model.nodes, "node"),
         model.opset,
         bytes(model.bytes)
@@ -48,14 +49,14 @@ fn write(text: &mut String, report: &CalibrationReport, detail: Detail) -> std::
         writeln!(
             text,
             "  {DOUBTFUL}held in training mode{DOUBTFUL:#} {}",
-            report.held.join(", ")
+            visible(&report.held.join(", "))
         )?;
     }
     match (&report.output, &report.fold) {
         (Some(output), _) => writeln!(
             text,
             "{GOOD}calibrated{GOOD:#}; wrote {BOLD}{}{BOLD:#}",
-            output.path
+            visible(&output.path)
         ),
         (None, Some(fold)) => write!(text, "{}", crate::report::text::render(fold, detail)),
         (None, None) => writeln!(text, "nothing was written"),
@@ -65,12 +66,12 @@ fn write(text: &mut String, report: &CalibrationReport, detail: Detail) -> std::
 fn node(text: &mut String, node: &CalibratedNode) -> std::fmt::Result {
     let scope = match node.scope.is_empty() {
         true => String::new(),
-        false => format!(" in {}", node.scope),
+        false => format!(" in {}", visible(&node.scope)),
     };
     writeln!(
         text,
         "    {}{scope}: mean {}, var {}; {} {DIM}per channel{DIM:#}",
-        node.name,
+        visible(&node.name),
         moved(&node.mean),
         moved(&node.var),
         count(node.values_per_channel as usize, "value")
