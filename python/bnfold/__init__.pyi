@@ -44,11 +44,11 @@ class NotVerified(BnfoldError):
     report: dict[str, Any]
 
 @overload
-def fold(model: bytes, **arguments: Unpack[_Folding]) -> tuple[bytes, dict[str, Any]]: ...
-@overload
 def fold(
     model: Union[_Path, ModelProto], **arguments: Unpack[_Folding]
 ) -> tuple[ModelProto, dict[str, Any]]: ...
+@overload
+def fold(model: bytes, **arguments: Unpack[_Folding]) -> tuple[bytes, dict[str, Any]]: ...
 def check(
     models: Union[_Model, Sequence[_Model]], **arguments: Unpack[_Checking]
 ) -> dict[str, Any]: ...

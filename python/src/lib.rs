@@ -72,8 +72,14 @@ fn run(
     let folded = plan_and_apply(&model, options.reading(), &plan_options)
         .map_err(|error| format!("{name}: {error}"))?;
     let worker = options.worker(worker)?;
-    let mut compare =
-        |bytes: &[u8], applied: &Applied<'_>| compare(&model, bytes, applied, options, &worker);
+    let mut compare = |bytes: &[u8], applied: &Applied<'_>| {
+        let mut verify = options.verify_options();
+        verify.compare_values.clone_from(&applied.ends);
+        verify.changed_values.clone_from(&applied.changed);
+        let directory = model.directory();
+        let rewritten = Source::Bytes(ModelBytes { bytes, directory });
+        verify_isolated(&worker, given.source(), rewritten, &verify)
+    };
     let settled = settle(
         folded,
         &mut plan_options,
