@@ -1,6 +1,8 @@
 //! One verification from loading to verdict.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+mod further;
+
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,15 +13,12 @@ use super::judge;
 use super::layers;
 use super::options::{Tolerance, VerifyOptions};
 use super::outputs::{Output, Runs};
-use super::run::{Comparing, Failed, Named, Outputs, Pair, compared};
+use super::run::{Comparing, Failed, Named, Outputs, Pair};
 use super::slices::Table;
 use super::supply::Supply;
 use super::unknown;
 use super::verdict::{Counterexample, Extent, Unknown, Verdict, Verification};
 use crate::engine::{Engine, EngineError, ModelBytes, Session, Signature, Tensor};
-
-/// Models perturbed to measure what rounding the weights does.
-const PERTURBATIONS: u64 = 2;
 
 /// Compares two models and fills in the evidence.
 pub(super) fn compare(
@@ -349,101 +348,6 @@ impl Comparison<'_> {
                 );
             }
         }
-    }
-
-    /// Compares the wanted values that no sample reached in bodies of If, Loop and Scan.
-    ///
-    /// A name that several bodies give counts as unreached, because it does not tell which of them ran.
-    pub(super) fn explore(&mut self) {
-        let mut counts: HashMap<&str, usize> = HashMap::new();
-        for name in self.plain.original.value_names() {
-            *counts.entry(name).or_default() += 1;
-        }
-        let is_open = |name: &&String| {
-            !self.table.gives(name) || counts.get(name.as_str()).is_some_and(|&count| count > 1)
-        };
-        let open: HashSet<String> = self.wanted.iter().filter(is_open).cloned().collect();
-        let unreached = open.iter().filter(|name| !self.table.gives(name));
-        let unreached: Vec<String> = unreached.cloned().collect();
-        let binding = self.binding.clone();
-        let n_samples = if open.is_empty() { 0 } else { self.n_samples };
-        for sample in 0..n_samples {
-            let Ok(inputs) = self.supply.inputs(sample, &binding) else {
-                return;
-            };
-            let border = self.border(sample);
-            let Some(truth) = &mut self.truth else { return };
-            let comparing = Comparing {
-                wanted: &open,
-                is_forced: true,
-                is_noise: false,
-                sample,
-                border: Some(&border),
-                explores: true,
-            };
-            // What hinders these runs leaves the values unreached.
-            let _ = truth.run_compared([&inputs[0], &inputs[1]], &comparing, &mut self.table);
-            self.one_sided.extend(border.one_sided());
-        }
-        let reached = unreached.into_iter().filter(|name| self.table.gives(name));
-        self.forced.extend(reached);
-    }
-
-    /// Runs the original with perturbed weights beside itself.
-    ///
-    /// `is_local`: from one fold's end to the next; else from inputs to outputs.
-    pub(super) fn measure_noise(&mut self, is_local: bool, verification: &mut Verification) {
-        let started = Instant::now();
-        let wanted = if is_local {
-            self.wanted.clone()
-        } else {
-            HashSet::new()
-        };
-        let binding = self.binding.clone();
-        for draw in 0..PERTURBATIONS {
-            let seed = self.options.seed.wrapping_add(draw);
-            let Some(mut perturbed) = self.load_perturbed(seed) else {
-                return;
-            };
-            for sample in 0..self.supply.n_samples() {
-                let Ok([inputs, _]) = self.supply.inputs(sample, &binding) else {
-                    return;
-                };
-                let border = self.border(sample);
-                let explores = !self.forced.is_empty();
-                let is_partial = self.is_partial() || self.is_truth_partial || explores;
-                let Some(truth) = &mut self.truth else { return };
-                let comparing = Comparing {
-                    wanted: &wanted,
-                    is_forced: is_local,
-                    is_noise: true,
-                    sample,
-                    border: is_partial.then_some(&*border),
-                    explores,
-                };
-                let sessions = [&mut truth.original, &mut perturbed];
-                let noise = compared(sessions, [&inputs; 2], &comparing, &mut self.table);
-                let Ok((exact, moved)) = noise else { return };
-                for (output, pair) in self.outputs.iter_mut().zip(exact.iter().zip(&moved)) {
-                    if let (false, (Some(exact), Some(moved))) = (is_local, pair) {
-                        output.add_noise(exact, moved, sample);
-                    }
-                }
-            }
-        }
-        verification.timings.truth += started.elapsed();
-        let note =
-            "what rounding the weights does was measured on perturbed copies of the original";
-        if !verification.details.iter().any(|known| known == note) {
-            verification.details.push(note.to_owned());
-        }
-    }
-
-    /// The original with its changed weights moved by a rounding; `None` where the engine cannot.
-    pub(super) fn load_perturbed(&self, seed: u64) -> Option<Box<dyn Session>> {
-        self.engine
-            .load_perturbed(self.models[0], self.models[1], seed)
-            .ok()
     }
 
     fn report(self, verification: &mut Verification) {
