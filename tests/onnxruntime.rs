@@ -273,8 +273,8 @@ fn batch_normalization_is_handed_over_only_where_that_is_asked_for() {
         let found = proved(&original, batch_norm);
         assert_eq!(found.verdict, Verdict::Equivalent, "{found:#?}");
         let told = "ONNX Runtime does not run BatchNormalization (opset 6) on float32";
-        let is_told = found.notes.iter().any(|note| note.contains(told));
-        assert_eq!(is_told, batch_norm, "{:?}", found.notes);
+        let is_told = found.details.iter().any(|note| note.contains(told));
+        assert_eq!(is_told, batch_norm, "{:?}", found.details);
     }
 }
 
