@@ -276,14 +276,14 @@ impl Engine for BuiltIn {
         model: ModelBytes<'_>,
         precision: Precision,
     ) -> Result<Box<dyn Session>, EngineError> {
-        self.compiled(&decode::Encoded::read(model)?, precision, None)
+        Ok(self.session(self.program(model)?, precision))
     }
 
     fn load_both(&self, model: ModelBytes<'_>) -> Result<[Box<dyn Session>; 2], EngineError> {
-        let model = decode::Encoded::read(model)?;
+        let program = self.program(model)?;
         Ok([
-            self.compiled(&model, Precision::Declared, None)?,
-            self.compiled(&model, Precision::Double, None)?,
+            self.session(program.clone(), Precision::Declared),
+            self.session(program, Precision::Double),
         ])
     }
 
@@ -297,24 +297,27 @@ impl Engine for BuiltIn {
         let rewritten = decode::Encoded::read(rewritten)?;
         let kept = decode::compile(&rewritten, precision, self.budget, None)?.fingerprints();
         let moves = decode::Perturbation::new(seed, kept);
-        self.compiled(&decode::Encoded::read(model)?, precision, Some(moves))
+        let model = decode::Encoded::read(model)?;
+        let program = decode::compile(&model, precision, self.budget, Some(moves))?;
+        Ok(self.session(program, precision))
     }
 }
 
 impl BuiltIn {
-    fn compiled(
-        &self,
-        model: &decode::Encoded<'_>,
-        precision: Precision,
-        moves: Option<decode::Perturbation>,
-    ) -> Result<Box<dyn Session>, EngineError> {
-        let program = decode::compile(model, precision, self.budget, moves)?;
-        Ok(Box::new(interpret::Interpreter::new(
+    /// A model with its tensors as they are stored, halves in float32, for any number of sessions.
+    fn program(&self, model: ModelBytes<'_>) -> Result<decode::Program, EngineError> {
+        let model = decode::Encoded::read(model)?;
+        decode::compile(&model, Precision::Declared, self.budget, None)
+    }
+
+    fn session(&self, program: decode::Program, precision: Precision) -> Box<dyn Session> {
+        let delegate = delegate::built_in();
+        Box::new(interpret::Interpreter::new(
             program,
             precision,
             self.budget,
-            delegate::built_in(),
-        )))
+            delegate,
+        ))
     }
 }
 
