@@ -3,7 +3,8 @@
 //! A model is run node by node on concrete tensors, so nothing is folded, fused or rewritten on the way:
 //! what is compared later is what the model says.
 //! BatchNormalization runs on the project's own kernel, the truth (`Precision::Double`) on own float64 kernels,
-//! float32 convolutions and matrix products and the operators without an own kernel on tract, one node at a time.
+//! float32 convolutions and matrix products over many positions and the operators without an own kernel on
+//! tract, one node at a time.
 //! float16 and bfloat16 are computed in float32.
 //! An [`EngineChoice`] puts ONNX Runtime in tract's and most own kernels' place, or gives it whole models.
 //!
