@@ -21,7 +21,8 @@ impl<'m> Rewrite<'_, 'm> {
         let scope = &self.graph.scopes[self.graph.node(node).scope.0 as usize];
         let model = self.original.model;
         match scope.kind {
-            ScopeKind::Main if model.ir_version < 4 => None,
+            // Below IR version 4 an initializer has to be an input of its graph.
+            _ if model.ir_version < 4 => None,
             ScopeKind::Main => Some(&model.graph),
             ScopeKind::Function(_) => None,
             ScopeKind::Nested { node } => {

@@ -7,9 +7,9 @@ pub(super) const DRAWS: &[(u32, Draw)] = &[
     (4, max_pool),
     (5, average_pool),
     (1, lp_pool),
-    (2, global_pool),
+    (5, global_pool),
     (4, pad),
-    (3, resize),
+    (5, resize),
 ];
 
 /// Kernel, strides and pads that suit the value.
