@@ -158,6 +158,14 @@ struct Found {
     nodes: Vec<NodeId>,
 }
 
+impl Found {
+    /// Whether a node would be added.
+    fn adds(&self) -> bool {
+        let mut effects = self.effects.iter();
+        effects.any(|effect| matches!(effect, Effect::InsertAdd { .. }))
+    }
+}
+
 /// Steps that one search may take before it gives up.
 const BUDGET: usize = 4096;
 

@@ -177,7 +177,18 @@ impl<'g, 'm> Planner<'g, 'm> {
         };
         let (slot, affine) = seed::affine(&self.graph, node).ok_or_else(gone)??;
         let found = match way {
-            Way::Upstream => upstream::search(&self.graph, node, slot, &affine, Readers::Refused)?,
+            Way::Upstream => {
+                let found = upstream::search(&self.graph, node, slot, &affine, Readers::Refused)?;
+                // Downstream a shift may leave nothing behind that upstream becomes an Add.
+                if found.adds()
+                    && let Ok(other) = downstream::search(&self.graph, node, slot, &affine)
+                    && !other.adds()
+                    && let Ok(fold) = self.fold(node, Way::Downstream, other)
+                {
+                    return Ok(fold);
+                }
+                found
+            }
             Way::Downstream => downstream::search(&self.graph, node, slot, &affine)?,
             Way::Sideways => sideways::search(&self.graph, node, slot, &affine)?,
             Way::Compensation => {
@@ -199,7 +210,7 @@ impl<'g, 'm> Planner<'g, 'm> {
         if let Some(kept) = found
             .effects
             .iter()
-            .filter_map(touched)
+            .map(Effect::node)
             .find(|&node| self.is_kept(node))
         {
             return Err(refuse(
@@ -271,7 +282,7 @@ impl<'g, 'm> Planner<'g, 'm> {
 
     /// Performs a fold and names the nodes around it.
     fn perform(&mut self, node: NodeId, fold: Fold) -> BTreeSet<NodeId> {
-        let mut near: BTreeSet<NodeId> = fold.effects.iter().flat_map(touched).collect();
+        let mut near: BTreeSet<NodeId> = fold.effects.iter().map(Effect::node).collect();
         let around = |graph: &Graph<'_>, near: &mut BTreeSet<NodeId>| {
             let values: Vec<ValueId> = near
                 .iter()
@@ -326,20 +337,5 @@ impl<'g, 'm> Planner<'g, 'm> {
         Plan {
             entries: entries.collect(),
         }
-    }
-}
-
-fn touched(effect: &Effect) -> Option<NodeId> {
-    match effect {
-        Effect::AbsorbOutput { node, .. }
-        | Effect::AbsorbInput { node, .. }
-        | Effect::Tap { node, .. }
-        | Effect::SetConstant { node, .. }
-        | Effect::Remove { node, .. }
-        | Effect::RemoveOperand { node, .. }
-        | Effect::InsertAdd { node, .. }
-        | Effect::BecomeGemm { node }
-        | Effect::BecomeAdd { node, .. } => Some(*node),
-        Effect::Merge { into, .. } => Some(*into),
     }
 }

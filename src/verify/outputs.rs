@@ -198,10 +198,8 @@ impl Output {
 
     fn bound(&self, k_own: f64, k_noise: f64, floor: f64) -> (f64, f64) {
         let roundoff = self.element.unit_roundoff().unwrap_or(0.0);
-        let floor = match self.element {
-            ElementType::Float64 => OF_DOUBLES * floor,
-            _ => floor,
-        };
+        let is_double = self.element == ElementType::Float64;
+        let floor = if is_double { OF_DOUBLES * floor } else { floor };
         // Halves are computed in float32, so their own rounding is that much coarser.
         let held = Precision::Declared.compute_type(self.element);
         let ratio = k_own * roundoff / held.unit_roundoff().unwrap_or(1.0);

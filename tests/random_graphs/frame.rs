@@ -11,6 +11,8 @@ use crate::properties::Case;
 use crate::record::{Record, records, text};
 
 const NODE: u64 = 1;
+const FUNCTION: u64 = 25;
+const GRAPH: u64 = 7;
 const INITIALIZER: u64 = 5;
 const INPUT: u64 = 11;
 const VALUE_INFO: u64 = 13;
@@ -31,13 +33,13 @@ pub(crate) fn identical(case: &Case<'_>, _: &Recipe) -> Result<(), String> {
     }
     let [before, after] = [&case.bytes, &case.rewritten].map(|bytes| records(bytes));
     same(&before, &after, "of the model", |number| {
-        ![7, 25].contains(&number)
+        ![GRAPH, FUNCTION].contains(&number)
     })?;
     functions(graph, &touched, &before, &after)?;
     let body = |records: &[Record<'_>]| {
         records
             .iter()
-            .find(|r| r.number == 7)
+            .find(|r| r.number == GRAPH)
             .map(|r| r.payload.to_vec())
     };
     let (Some(before), Some(after)) = (body(&before), body(&after)) else {
@@ -58,7 +60,7 @@ impl Touched {
         let (mut changed, mut renamed) = (BTreeSet::new(), BTreeSet::new());
         for (entry, fold) in case.folded.plan.folds() {
             changed.insert(entry.node);
-            changed.extend(fold.effects.iter().map(named));
+            changed.extend(fold.effects.iter().map(Effect::node));
         }
         changed.retain(|node| (node.0 as usize) < graph.nodes.len());
         for &node in &changed {
@@ -83,21 +85,6 @@ fn holders(graph: &Graph<'_>, node: NodeId) -> Vec<NodeId> {
         scope = graph.node(node).scope;
     }
     holders
-}
-
-fn named(effect: &Effect) -> NodeId {
-    match effect {
-        Effect::AbsorbOutput { node, .. }
-        | Effect::AbsorbInput { node, .. }
-        | Effect::Tap { node, .. }
-        | Effect::SetConstant { node, .. }
-        | Effect::Remove { node, .. }
-        | Effect::RemoveOperand { node, .. }
-        | Effect::InsertAdd { node, .. }
-        | Effect::BecomeGemm { node }
-        | Effect::BecomeAdd { node, .. }
-        | Effect::Merge { into: node, .. } => *node,
-    }
 }
 
 /// Records of the wanted fields, in their order.
@@ -144,11 +131,7 @@ fn functions(
     before: &[Record<'_>],
     after: &[Record<'_>],
 ) -> Result<(), String> {
-    let of = |records: &[Record<'_>]| -> Vec<Vec<u8>> {
-        let functions = records.iter().filter(|record| record.number == 25);
-        functions.map(|record| record.whole.to_vec()).collect()
-    };
-    let (before, after) = (of(before), of(after));
+    let [before, after] = [before, after].map(|records| payloads(records, FUNCTION));
     let hit: BTreeSet<usize> = touched
         .changed
         .iter()
@@ -179,11 +162,7 @@ fn nodes(
     before: &[Record<'_>],
     after: &[Record<'_>],
 ) -> Result<(), String> {
-    let of = |records: &[Record<'_>]| -> Vec<Vec<u8>> {
-        let nodes = records.iter().filter(|record| record.number == NODE);
-        nodes.map(|record| record.payload.to_vec()).collect()
-    };
-    let (before, after) = (of(before), of(after));
+    let [before, after] = [before, after].map(|records| payloads(records, NODE));
     let ids: Vec<NodeId> = (0..graph.nodes.len() as u32)
         .map(NodeId)
         .filter(|&node| graph.node(node).scope == ScopeId(0))
@@ -220,6 +199,11 @@ fn is_swept(graph: &Graph<'_>, touched: &Touched, node: NodeId) -> bool {
         && readers.all(|&(reader, _)| {
             touched.changed.contains(&reader) || is_swept(graph, touched, reader)
         })
+}
+
+fn payloads<'a>(records: &[Record<'a>], field: u64) -> Vec<&'a [u8]> {
+    let wanted = records.iter().filter(|record| record.number == field);
+    wanted.map(|record| record.payload).collect()
 }
 
 fn by_name<'a>(records: &'a [Record<'a>], field: u64, name: u64) -> BTreeMap<String, &'a [u8]> {

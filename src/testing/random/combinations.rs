@@ -1,6 +1,7 @@
 //! Operators over several live values.
 
-use super::generator::{Draw, Generator, Live};
+use super::generator::{Draw, Generator};
+use super::live::Live;
 use crate::testing::Value;
 
 pub(super) const DRAWS: &[(u32, Draw)] = &[

@@ -17,6 +17,7 @@ mod bodies;
 mod combinations;
 mod generator;
 mod linear;
+mod live;
 mod recipe;
 mod shapes;
 mod windows;

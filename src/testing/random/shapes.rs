@@ -1,6 +1,7 @@
 //! Operators that move elements, and reductions.
 
-use super::generator::{Draw, Generator, Live};
+use super::generator::{Draw, Generator};
+use super::live::Live;
 use crate::testing::{Tensor, Value};
 
 pub(super) const DRAWS: &[(u32, Draw)] = &[

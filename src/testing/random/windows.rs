@@ -1,6 +1,7 @@
 //! Pools, paddings and resizings.
 
-use super::generator::{Draw, Generator, Live};
+use super::generator::{Draw, Generator};
+use super::live::Live;
 use crate::testing::{DataType, Tensor, Value};
 
 pub(super) const DRAWS: &[(u32, Draw)] = &[
