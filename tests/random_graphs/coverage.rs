@@ -1,5 +1,10 @@
 //! What was drawn, and which rules folded it.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "the table is part of what the test says"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

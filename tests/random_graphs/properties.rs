@@ -150,11 +150,13 @@ fn agrees(case: &Case<'_>, recipe: &Recipe) -> Result<(), String> {
         }
         let bound = share * expected.max_magnitude().max(1.0);
         let difference = expected.max_difference(actual);
-        if !(difference <= bound) {
+        // A difference that is no number is none that fits.
+        let fits = |bound: f64| difference <= bound;
+        if !fits(bound) {
             // What an ill-conditioned model does by itself when its inputs move by a rounding.
             let moved = run(case.before, &moved(&inputs, unit))?;
             let own = 8.0 * expected.max_difference(&moved[at]);
-            if !(difference <= own) {
+            if !fits(own) {
                 return Err(format!(
                     "output {at} differs by {difference:e}, bound {bound:e}, own {own:e}"
                 ));
@@ -223,12 +225,17 @@ fn interface(case: &Case<'_>, _: &Recipe) -> Result<(), String> {
     }
 }
 
+/// Nothing of the file, that is: the Add that a fold leaves for a shift may fold in another run.
 fn second(case: &Case<'_>, _: &Recipe) -> Result<(), String> {
     let model = Model::from_bytes(case.rewritten.clone()).map_err(|error| error.to_string())?;
     let again =
         fold(&model, reading(), &PlanOptions::default()).map_err(|error| error.to_string())?;
+    let graph = &case.folded.graph;
+    let known: BTreeSet<String> = graph.node_ids().map(|node| graph.label(node)).collect();
+    let mut folds = again.plan.folds().into_iter();
+    let is_late = folds.any(|(entry, _)| known.contains(&entry.label));
     let stays = case.folded.plan.counts().1;
-    match again.plan.counts() == (0, stays) && again.plan.folds().is_empty() {
+    match again.plan.counts() == (0, stays) && !is_late {
         true => Ok(()),
         false => Err(format!("{stays} should stay\n{}", again.plan)),
     }
