@@ -131,10 +131,7 @@ impl<F: Real> Factors<F> {
 const PIECE: usize = 1 << 15;
 
 /// What is walked at a time, and where in the pattern it begins.
-fn tasks<F: Real, T: Element, L: Lanes<T>>(
-    pattern: &Pattern<'_, F>,
-    lanes: L,
-) -> Vec<(usize, Vec<L>)> {
+fn tasks<F: Real, T: Element, L: Lanes<T>>(pattern: &Pattern<F>, lanes: L) -> Vec<(usize, Vec<L>)> {
     let together = pattern.together();
     if together == 1 {
         let starts = (0..).step_by(PIECE).map(|place| place % pattern.period());

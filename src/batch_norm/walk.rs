@@ -22,10 +22,10 @@ use super::simd::{BLOCK, Work};
 pub(super) struct Laid<F>([[F; BLOCK]; 3]);
 
 /// Which factors belong to which elements.
-pub(super) enum Pattern<'a, F> {
+pub(super) enum Pattern<F> {
     /// Each channel's to a row of at least a block; `first` elements of the value come before.
     Rows {
-        factors: &'a Factors<F>,
+        factors: Vec<[F; 3]>,
         inner: usize,
         first: usize,
     },
@@ -33,18 +33,19 @@ pub(super) enum Pattern<'a, F> {
     Blocks { blocks: Vec<Laid<F>>, period: usize },
 }
 
-impl<'a, F: Real> Pattern<'a, F> {
+impl<F: Real> Pattern<F> {
     /// The pattern of `length` elements of a value from number `first` on.
     pub(super) fn new<T: Element>(
-        factors: &'a Factors<F>,
+        factors: &Factors<F>,
         geometry: Geometry,
         first: usize,
         length: usize,
     ) -> Self {
         let Geometry { channels, inner } = geometry;
         if inner >= BLOCK {
+            let factors = (0..channels).map(|channel| factors.at(channel));
             return Self::Rows {
-                factors,
+                factors: factors.collect(),
                 inner,
                 first,
             };
@@ -62,7 +63,7 @@ impl<'a, F: Real> Pattern<'a, F> {
     /// Elements after which the pattern begins anew.
     pub(super) fn period(&self) -> usize {
         match self {
-            Self::Rows { factors, inner, .. } => factors.centre.len() * inner,
+            Self::Rows { factors, inner, .. } => factors.len() * inner,
             Self::Blocks { period, .. } => *period,
         }
     }
@@ -141,14 +142,14 @@ fn greatest_common_divisor(mut one: usize, mut other: usize) -> usize {
 /// The way through parts that all begin with element number `start` of the pattern; they are equally
 /// long but for the last, which may be shorter.
 pub(super) struct Walk<'a, F, T, L> {
-    pattern: &'a Pattern<'a, F>,
+    pattern: &'a Pattern<F>,
     start: usize,
     parts: Vec<L>,
     element: PhantomData<T>,
 }
 
 impl<'a, F: Real, T: Element, L: Lanes<T>> Walk<'a, F, T, L> {
-    pub(super) fn new(pattern: &'a Pattern<'a, F>, start: usize, parts: Vec<L>) -> Self {
+    pub(super) fn new(pattern: &'a Pattern<F>, start: usize, parts: Vec<L>) -> Self {
         Self {
             pattern,
             start,
@@ -161,13 +162,13 @@ impl<'a, F: Real, T: Element, L: Lanes<T>> Walk<'a, F, T, L> {
     #[inline(always)]
     fn step<S: Simd, const N: usize>(&self, simd: S, parts: [L; N]) {
         match self.pattern {
-            &Pattern::Rows {
+            Pattern::Rows {
                 factors,
                 inner,
                 first,
             } => {
                 for lanes in parts {
-                    rows::<S, F, T>(simd, factors, inner, first + self.start, lanes);
+                    rows::<S, F, T>(simd, factors, *inner, *first + self.start, lanes);
                 }
             }
             Pattern::Blocks { blocks, .. } => {
@@ -219,18 +220,18 @@ impl<F: Real, T: Element, L: Lanes<T>> Work for Walk<'_, F, T, L> {
 #[inline(always)]
 fn rows<S: Simd, F: Real, T: Element>(
     simd: S,
-    factors: &Factors<F>,
+    factors: &[[F; 3]],
     inner: usize,
     start: usize,
     mut lanes: impl Lanes<T>,
 ) {
-    let channels = factors.centre.len();
+    let channels = factors.len();
     let mut channel = start / inner % channels;
     let mut left = inner - start % inner;
     while lanes.len() > 0 {
         let length = left.min(lanes.len());
         let (row, rest) = lanes.split_at(length);
-        let ours = splat(simd, factors.at(channel));
+        let ours = splat(simd, factors[channel]);
         if length < BLOCK {
             Lanes::map(
                 [row],
