@@ -19,7 +19,7 @@ use super::Exit;
 use super::checked::Check;
 use super::config::{Config, FailOn, LevelName, code};
 use super::models;
-use super::output::sentence;
+use super::output::{sentence, write};
 use super::progress::Progress;
 use super::reports::{PICTURES, Reports};
 use super::selection::Selection;
@@ -109,8 +109,7 @@ pub(super) fn run(arguments: &CheckArgs) -> anyhow::Result<Exit> {
     }
     let is_whole = arguments.reports.give(&audit)?;
     if let (Some(path), Some(baseline)) = (&arguments.write_baseline, written) {
-        std::fs::write(path, baseline.render())
-            .with_context(|| format!("cannot write the baseline {}", path.display()))?;
+        write(path, &baseline.render())?;
     }
     let least = arguments.fail_on.or(config.fail_on);
     let least = least.map_or(Severity::Warning, Severity::from);
