@@ -12,15 +12,14 @@ use super::{DataError, Sample, npy};
 /// The largest member that is unpacked, so that a small archive cannot fill the memory.
 const LARGEST_MEMBER: u64 = 8 << 30;
 
-pub(super) fn read(path: &Path) -> Result<Sample, DataError> {
+pub(super) fn parse(path: &Path, archive: &[u8]) -> Result<Sample, DataError> {
     let fail = |reason: String| DataError::new(path, reason);
-    let archive = super::read_file(path)?;
-    let members = directory(&archive).ok_or_else(|| fail("it is no .npz file".to_owned()))?;
+    let members = directory(archive).ok_or_else(|| fail("it is no .npz file".to_owned()))?;
     let mut inputs = Vec::with_capacity(members.len());
     for member in &members {
         let name = &member.name;
         let in_member = |reason: String| fail(format!("member {name:?}: {reason}"));
-        let bytes = member.unpack(&archive).map_err(in_member)?;
+        let bytes = member.unpack(archive).map_err(in_member)?;
         let tensor = npy::parse(&bytes).map_err(in_member)?;
         let name = name.strip_suffix(".npy").unwrap_or(name).to_owned();
         // np.savez without keywords calls its members arr_0, arr_1, …
@@ -227,9 +226,7 @@ mod tests {
     }
 
     fn read_bytes(bytes: &[u8]) -> Result<Sample, DataError> {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), bytes).unwrap();
-        read(file.path())
+        parse(Path::new("x.npz"), bytes)
     }
 
     #[test]
