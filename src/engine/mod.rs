@@ -89,6 +89,8 @@ pub struct Budget {
     pub nodes: usize,
     /// Bytes of all stored tensors, and eight times the elements of any single result.
     pub bytes: u64,
+    /// Eight times the elements of all results of one run, whether or not they are in memory at one time.
+    pub results: u64,
 }
 
 impl Default for Budget {
@@ -96,6 +98,7 @@ impl Default for Budget {
         Budget {
             nodes: 1 << 20,
             bytes: 32 << 30,
+            results: u64::MAX,
         }
     }
 }
@@ -318,9 +321,12 @@ impl BuiltIn {
     }
 }
 
-/// What a model without inputs gives: the value of a constant subgraph.
-pub fn evaluate_constants(model: ModelBytes<'_>) -> Result<Vec<(String, Tensor)>, EngineError> {
-    let mut session = BuiltIn::default().load(model, Precision::Declared)?;
+/// What a model without inputs gives within a budget: the value of a constant subgraph.
+pub fn evaluate_constants(
+    model: ModelBytes<'_>,
+    budget: Budget,
+) -> Result<Vec<(String, Tensor)>, EngineError> {
+    let mut session = BuiltIn { budget }.load(model, Precision::Declared)?;
     session.run(&[], &mut NoObserver)
 }
 

@@ -1,10 +1,11 @@
 //! Any text is a `bnfold.toml` that says what a policy can hold, or an error that names a line of it.
 
+use super::{Rest, nothing};
 use crate::check::Config;
 
-pub(super) fn run(input: &[u8]) {
+pub(super) fn run(input: &[u8]) -> Rest<'_> {
     let Ok(text) = std::str::from_utf8(input) else {
-        return;
+        return nothing();
     };
     match Config::parse(text) {
         Ok(config) => {
@@ -17,4 +18,5 @@ pub(super) fn run(input: &[u8]) {
             assert!(!error.message.contains('\n'), "{error}");
         }
     }
+    nothing()
 }

@@ -6,6 +6,7 @@ use prost::Message;
 
 use super::fold::folded;
 use super::sketch::Sketch;
+use super::{Rest, nothing};
 use crate::onnx::Model;
 use crate::onnx::proto::{GraphProto, ModelProto};
 use crate::testing::reference::{run as values, run_outputs};
@@ -14,14 +15,14 @@ use crate::testing::{Tensor, ToBytes, random};
 /// Beyond this the rounding of float64 says nothing about a fold.
 const LARGEST: f64 = 1e6;
 
-pub(super) fn run(input: &[u8]) {
+pub(super) fn run(input: &[u8]) -> Rest<'_> {
     let Ok(sketch) = Sketch::arbitrary_take_rest(Unstructured::new(input)) else {
-        return;
+        return nothing();
     };
     let model = sketch.model();
     let inputs = random::random_inputs(&model, 1).expect("inputs with known extents");
     let Some(scale) = magnitude(&model, &inputs) else {
-        return;
+        return nothing();
     };
     let original = Model::from_bytes(model.to_bytes()).expect("the model reads");
     let (plan, bytes) = folded(&original, sketch.options()).expect("the model folds");
@@ -37,6 +38,7 @@ pub(super) fn run(input: &[u8]) {
     let again = Model::from_bytes(bytes).expect("the output reads");
     let (plan, _) = folded(&again, sketch.options()).expect("the output folds");
     assert_eq!(plan.counts().0, 0, "a second fold finds something: {plan}");
+    nothing()
 }
 
 type Inputs = Vec<(String, Tensor)>;

@@ -3,16 +3,17 @@
 
 use prost::Message;
 
+use super::{Rest, nothing};
 use crate::onnx::model::{Name, NodeView};
 use crate::onnx::proto::ModelProto;
 use crate::onnx::wire::{self, Position, Reader, Span, Value};
 use crate::onnx::{Edits, Model, SaveOptions};
 
-pub(super) fn run(input: &[u8]) {
+pub(super) fn run(input: &[u8]) -> Rest<'_> {
     let mut reader = Reader::new(&input, input.len() as u64);
     tile(&mut reader, input, Span::new(0, input.len() as u64), 0);
     let Ok(model) = Model::from_bytes(input.to_vec()) else {
-        return;
+        return nothing();
     };
     let edits = Edits::new(&model);
     assert!(bytes(&edits) == input, "an unedited model changes");
@@ -21,11 +22,15 @@ pub(super) fn run(input: &[u8]) {
     if saved.is_ok() {
         assert!(written == input, "what is saved differs");
     }
+    Box::new(move || edited(&model, input))
+}
+
+fn edited(model: &Model, input: &[u8]) {
     let chosen = usize::from(input.last().copied().unwrap_or(0));
     let count = model.graph.nodes.len();
     if let Some(node) = model.graph.nodes.get(chosen % count.max(1)) {
-        there_and_back(&model, input, node, chosen % count);
-        without(&model, input, node, chosen % count);
+        there_and_back(model, input, node, chosen % count);
+        without(model, input, node, chosen % count);
     }
 }
 

@@ -15,6 +15,10 @@ const LARGEST_MEMBER: u64 = 8 << 30;
 pub(super) fn parse(path: &Path, archive: &[u8]) -> Result<Sample, DataError> {
     let fail = |reason: String| DataError::new(path, reason);
     let members = directory(archive).ok_or_else(|| fail("it is no .npz file".to_owned()))?;
+    if overlap(&members) {
+        // Else a few bytes could unpack into any amount, once per member.
+        return Err(fail("its members overlap".to_owned()));
+    }
     let mut inputs = Vec::with_capacity(members.len());
     for member in &members {
         let name = &member.name;
@@ -34,6 +38,13 @@ pub(super) fn parse(path: &Path, archive: &[u8]) -> Result<Sample, DataError> {
         outputs: Vec::new(),
         is_strict: true,
     })
+}
+
+fn overlap(members: &[Member]) -> bool {
+    let span = |member: &Member| (member.header, member.header.saturating_add(member.packed));
+    let mut spans: Vec<(u64, u64)> = members.iter().map(span).collect();
+    spans.sort_unstable();
+    spans.windows(2).any(|pair| pair[0].1 > pair[1].0)
 }
 
 /// An entry of the central directory.
@@ -267,6 +278,28 @@ mod tests {
                 .to_string()
                 .contains("damaged")
         );
+    }
+
+    #[test]
+    fn members_that_share_their_bytes_are_refused() {
+        let header = "{'descr': '|i1', 'fortran_order': False, 'shape': (100000,)}";
+        let length = u16::try_from(header.len()).unwrap().to_le_bytes();
+        let member = [
+            b"\x93NUMPY\x01\x00",
+            &length[..],
+            header.as_bytes(),
+            &[0; 100_000],
+        ]
+        .concat();
+        let whole = archive(&[("x.npy", true, &member)]);
+        assert_eq!(read_bytes(&whole).unwrap().inputs.len(), 1);
+        let end = whole.len() - 22;
+        let start = u32_at(&whole, end + 16).unwrap() as usize;
+        let mut record = whole[end..].to_vec();
+        record[8..12].copy_from_slice(&[3, 0, 3, 0]);
+        let shared = [&whole[..start], &whole[start..end].repeat(3), &record].concat();
+        let error = read_bytes(&shared).unwrap_err().to_string();
+        assert!(error.contains("overlap"), "{error}");
     }
 
     #[test]
