@@ -1,9 +1,11 @@
 //! Where other tools fell: each trap of the field as a graph that breaks without its condition.
 
+use bnfold::fold::fold;
+use bnfold::onnx::Model;
 use bnfold::onnx::proto::{ModelProto, ValueInfoProto};
 use bnfold::plan::PlanOptions;
 use bnfold::testing::builder::Parameters;
-use bnfold::testing::{DataType, Graph, Tensor, Value, model};
+use bnfold::testing::{DataType, Graph, Tensor, ToBytes, Value, model};
 
 mod support;
 use support::{check, count, folded_with, refused};
@@ -485,4 +487,58 @@ fn one_name_in_two_functions_or_unnamed_nodes_confuse_nothing() {
     }
     let folded = check(&m, "");
     assert_eq!(count(&folded, "BatchNormalization"), 0);
+}
+
+#[test]
+fn an_input_that_is_listed_twice_is_refused_by_name() {
+    let mut m = model(|g| image(g).conv(4).batch_norm().output("y"));
+    let graph = m.graph.as_mut().expect("a graph");
+    graph.input.push(graph.input[0].clone());
+    let model = Model::from_bytes(m.to_bytes()).expect("the model reads");
+    let error =
+        fold(&model, support::reading(), &PlanOptions::default()).expect_err("it is refused");
+    assert!(
+        error.to_string().contains("value x is defined twice"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_batch_norm_without_outputs_stays() {
+    let mut m = model(|g| {
+        let x = image(g).relu();
+        x.conv(4).output("y");
+        x.conv(3).no_bias().batch_norm().output("z")
+    });
+    let graph = m.graph.as_mut().expect("a graph");
+    graph.output.truncate(1);
+    graph
+        .node
+        .last_mut()
+        .expect("the BatchNormalization")
+        .output
+        .clear();
+    let model = Model::from_bytes(m.to_bytes()).expect("the model reads");
+    let options = PlanOptions {
+        reduce: true,
+        compensate: true,
+        ..PlanOptions::default()
+    };
+    let folded = fold(&model, support::reading(), &options).expect("the model folds");
+    assert_eq!(folded.plan.counts(), (0, 1), "{}", folded.plan);
+}
+
+/// A short model could ask for any amount of memory.
+#[test]
+fn a_constant_that_takes_far_more_than_the_model_is_not_computed() {
+    let m = model(|g| {
+        let x = g.input("x", [2, 4, 6, 6]).conv(4);
+        let all = g.op("ConstantOfShape", &[&g.ints(&[1 << 24])]);
+        let few = all.slice(0, 0, 4).reshape([4, 1, 1]).shape([4, 1, 1]);
+        x.add(few).batch_norm().relu().output("y")
+    });
+    refused(
+        &m,
+        "bn_0 stays: upstream unevaluated-constant, downstream shift-blocked, sideways no-sibling",
+    );
 }

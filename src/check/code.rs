@@ -1,6 +1,7 @@
 //! The stable code of every finding, and how grave it is unless people say otherwise.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +86,30 @@ codes! {
     RangeGrowth, "range-growth", Note, "Folding widens one channel's weights far beyond the others'.";
     NotEquivalent, "not-equivalent", Error, "The folded model does not compute what the original does.";
     NotVerifiable, "not-verifiable", Warning, "It could not be told whether the folded model computes the same.";
+}
+
+/// A name that no finding's code has.
+#[derive(Debug, thiserror::Error)]
+#[error("{given:?} is no finding's code; those are {}", names())]
+pub struct UnknownCode {
+    given: String,
+}
+
+fn names() -> String {
+    let names: Vec<&str> = FindingCode::ALL.iter().map(|code| code.name()).collect();
+    names.join(", ")
+}
+
+impl FromStr for FindingCode {
+    type Err = UnknownCode;
+
+    fn from_str(name: &str) -> Result<FindingCode, UnknownCode> {
+        let known = FindingCode::ALL.iter().find(|code| code.name() == name);
+        let given = || UnknownCode {
+            given: name.to_owned(),
+        };
+        known.copied().ok_or_else(given)
+    }
 }
 
 impl fmt::Display for FindingCode {

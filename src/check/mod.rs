@@ -2,11 +2,13 @@
 //!
 //! [`findings`] reads a [`Report`] and says what stands out; a [`Policy`] gives each code its severity and its bounds; a
 //! [`Baseline`] takes away what was accepted before.
+//! A [`Config`] is a `bnfold.toml`.
 //! Nothing here reads models, runs them, or prints.
 
 mod audit;
 mod baseline;
 mod code;
+mod config;
 mod finding;
 mod identity;
 mod policy;
@@ -14,8 +16,9 @@ mod shard;
 
 pub use audit::{Audit, Audited, MergeError};
 pub use baseline::{Baseline, BaselineError};
-pub use code::{FindingCode, Severity};
+pub use code::{FindingCode, Severity, UnknownCode};
+pub use config::{Config, ConfigError};
 pub use finding::{Finding, findings, findings_of_result};
 pub use identity::Identity;
-pub use policy::{Bounds, Level, Policy};
+pub use policy::{Bounds, Level, Policy, UnknownLevel};
 pub use shard::{Shard, ShardError};

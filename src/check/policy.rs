@@ -1,16 +1,50 @@
 //! What people decide about findings: a severity per code, and the bounds beyond which something is one.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use serde::Deserialize;
 
 use super::code::{FindingCode, Severity};
 
 /// What to do with findings of a code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub enum Level {
     /// Leave them out.
     Off,
     /// Report them so.
     Report(Severity),
+}
+
+/// A name that no level has.
+#[derive(Debug, thiserror::Error)]
+#[error("{given:?} is no level; give off, note, warning or error")]
+pub struct UnknownLevel {
+    given: String,
+}
+
+impl FromStr for Level {
+    type Err = UnknownLevel;
+
+    fn from_str(name: &str) -> Result<Level, UnknownLevel> {
+        let severities = [Severity::Note, Severity::Warning, Severity::Error];
+        match severities.iter().find(|severity| severity.name() == name) {
+            Some(&severity) => Ok(Level::Report(severity)),
+            None if name == "off" => Ok(Level::Off),
+            None => Err(UnknownLevel {
+                given: name.to_owned(),
+            }),
+        }
+    }
+}
+
+impl TryFrom<String> for Level {
+    type Error = UnknownLevel;
+
+    fn try_from(name: String) -> Result<Level, UnknownLevel> {
+        name.parse()
+    }
 }
 
 /// Beyond what something is a finding.

@@ -7,7 +7,8 @@ use std::thread;
 
 use anyhow::Context as _;
 use bnfold::check::{
-    Audit, Audited, Baseline, FindingCode, Level, Policy, Severity, Shard, findings,
+    Audit, Audited, Baseline, FindingCode, Level, Policy, Severity, Shard, UnknownCode,
+    UnknownLevel, findings,
 };
 use bnfold::fold::fold;
 use bnfold::onnx::Model;
@@ -17,7 +18,7 @@ use clap::Args;
 
 use super::Exit;
 use super::checked::Check;
-use super::config::{Config, FailOn, LevelName, code};
+use super::config::{self, FailOn};
 use super::models;
 use super::output::{sentence, write};
 use super::progress::Progress;
@@ -36,7 +37,7 @@ pub(super) struct CheckArgs {
     config: Option<PathBuf>,
     /// How grave findings of a code are: off, note, warning or error (may be repeated)
     #[arg(long, value_name = "CODE=LEVEL", value_parser = severity)]
-    severity: Vec<(FindingCode, LevelName)>,
+    severity: Vec<(FindingCode, Level)>,
     /// The least severity that makes the check fail; warning, unless the configuration says otherwise
     #[arg(long, value_enum, value_name = "SEVERITY")]
     fail_on: Option<FailOn>,
@@ -66,21 +67,24 @@ pub(super) struct CheckArgs {
     selection: Selection,
 }
 
-fn severity(text: &str) -> Result<(FindingCode, LevelName), String> {
-    use clap::ValueEnum as _;
+fn severity(text: &str) -> Result<(FindingCode, Level), String> {
     let wrong = || format!("{text:?} is not CODE=LEVEL, like dead-channel=off");
     let (name, level) = text.split_once('=').ok_or_else(wrong)?;
-    let level = LevelName::from_str(level, false)
-        .map_err(|_| format!("{level:?} is no level; give off, note, warning or error"))?;
-    Ok((code(name)?, level))
+    let level: Level = level
+        .parse()
+        .map_err(|error: UnknownLevel| error.to_string())?;
+    let code: FindingCode = name
+        .parse()
+        .map_err(|error: UnknownCode| error.to_string())?;
+    Ok((code, level))
 }
 
 pub(super) fn run(arguments: &CheckArgs) -> anyhow::Result<Exit> {
     arguments.reports.files.check()?;
     arguments.checking.engine()?;
-    let mut config = Config::load(arguments.config.as_deref())?;
+    let mut config = config::load(arguments.config.as_deref())?;
     for &(code, level) in &arguments.severity {
-        config.policy.levels.insert(code, Level::from(level));
+        config.policy.levels.insert(code, level);
     }
     let baseline = arguments
         .baseline
@@ -111,9 +115,8 @@ pub(super) fn run(arguments: &CheckArgs) -> anyhow::Result<Exit> {
     if let (Some(path), Some(baseline)) = (&arguments.write_baseline, written) {
         write(path, &baseline.render())?;
     }
-    let least = arguments.fail_on.or(config.fail_on);
-    let least = least.map_or(Severity::Warning, Severity::from);
-    Ok(answer(&audit, is_whole, least))
+    let least = arguments.fail_on.map(Severity::from).or(config.fail_on);
+    Ok(answer(&audit, is_whole, least.unwrap_or(Severity::Warning)))
 }
 
 /// Trouble goes before findings; what is accepted, or less grave than the least severity, does not count.

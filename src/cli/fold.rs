@@ -14,7 +14,7 @@ use clap::Args;
 use super::Exit;
 use super::assume::Assumption;
 use super::checked::{Check, WhenDifferent};
-use super::config::Config;
+use super::config;
 use super::progress::Progress;
 use super::reports::{PICTURES, ReportFiles};
 use super::selection::Selection;
@@ -111,7 +111,7 @@ fn policy(arguments: &FoldArgs) -> anyhow::Result<Policy> {
     arguments.reports.check()?;
     match arguments.reports.is_empty() {
         true => Ok(Policy::default()),
-        false => Ok(Config::load(None)?.policy),
+        false => Ok(config::load(None)?.policy),
     }
 }
 

@@ -1,14 +1,21 @@
 //! Constants that a model computes, for the graph.
 
-use super::{ModelBytes, evaluate_constants};
+use super::{Budget, ModelBytes, evaluate_constants};
 use crate::graph::constant::{Computed, Elements};
 
-/// Runs a model without inputs and gives its only output.
+/// Runs a model without inputs, all of whose results together have at most that many bytes in float64, and gives its
+/// only output.
 ///
 /// # Errors
 /// What kept the engine from it.
-pub fn evaluate(model: &[u8]) -> Result<Computed, String> {
-    let outputs = evaluate_constants(ModelBytes::new(model)).map_err(|error| error.to_string())?;
+pub fn evaluate(model: &[u8], bytes: u64) -> Result<Computed, String> {
+    let budget = Budget {
+        bytes,
+        results: bytes,
+        ..Budget::default()
+    };
+    let outputs = evaluate_constants(ModelBytes::new(model), budget);
+    let outputs = outputs.map_err(|error| error.to_string())?;
     let Some((_, tensor)) = outputs.into_iter().next() else {
         return Err("it has no output".to_owned());
     };

@@ -82,6 +82,7 @@ impl Interpreter {
         let mut run = Run {
             precision: self.precision,
             budget: self.budget,
+            produced: 0,
             delegate: self.delegate.as_mut(),
             observer,
             scope: String::new(),
@@ -217,6 +218,8 @@ fn check_input(port: &Port, tensor: &Tensor) -> Result<(), EngineError> {
 pub(super) struct Run<'r> {
     pub(super) precision: Precision,
     budget: Budget,
+    /// Eight times the elements of all results so far.
+    produced: u64,
     delegate: &'r mut dyn Delegate,
     pub(super) observer: &'r mut dyn Observer,
     /// Empty in the main graph, else the names of the nodes that lead here.
@@ -354,11 +357,25 @@ impl Run<'_> {
             Ok(None) => return Err(unsupported(node)),
             Err(fault) => return Err(fault_error(node, &fault)),
         };
+        self.count(node, &outputs)?;
         let declare = |tensor: Tensor| match declared {
             Some(element) if tensor.data().element().is_float() => tensor.declared(element),
             _ => tensor,
         };
         Ok(outputs.into_iter().map(declare).collect())
+    }
+
+    fn count(&mut self, node: &Node, outputs: &[Tensor]) -> Result<(), EngineError> {
+        let bytes = outputs.iter().map(|tensor| 8 * tensor.len() as u64);
+        self.produced = bytes.fold(self.produced, u64::saturating_add);
+        match self.produced <= self.budget.results {
+            true => Ok(()),
+            false => Err(EngineError::Budget {
+                what: format!("the bytes of all results up to node {:?}", node.name),
+                found: self.produced,
+                limit: self.budget.results,
+            }),
+        }
     }
 
     pub(super) fn fault(&self, node: &Node, fault: &Fault) -> EngineError {

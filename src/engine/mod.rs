@@ -91,6 +91,8 @@ pub struct Budget {
     pub nodes: usize,
     /// Bytes of all stored tensors, and eight times the elements of any single result.
     pub bytes: u64,
+    /// Eight times the elements of all results of one run, whether or not they are in memory at one time.
+    pub results: u64,
 }
 
 impl Default for Budget {
@@ -98,6 +100,7 @@ impl Default for Budget {
         Budget {
             nodes: 1 << 20,
             bytes: 32 << 30,
+            results: u64::MAX,
         }
     }
 }
@@ -323,12 +326,15 @@ impl BuiltIn {
     }
 }
 
-/// What a model without inputs gives: the value of a constant subgraph.
+/// What a model without inputs gives within a budget: the value of a constant subgraph.
 ///
 /// It ends in weights that are written, so it is computed in float64, with sums in one order on every processor,
 /// and rounded once to the declared type. Of exp, log, pow and their kin the last bit is the platform's.
-pub fn evaluate_constants(model: ModelBytes<'_>) -> Result<Vec<(String, Tensor)>, EngineError> {
-    let mut session = BuiltIn::default().load(model, Precision::Double)?;
+pub fn evaluate_constants(
+    model: ModelBytes<'_>,
+    budget: Budget,
+) -> Result<Vec<(String, Tensor)>, EngineError> {
+    let mut session = BuiltIn { budget }.load(model, Precision::Double)?;
     let outputs = kernels::product::in_order(|| session.run(&[], &mut NoObserver))?;
     let rounded = |(name, tensor): (String, Tensor)| {
         let element = tensor.element();

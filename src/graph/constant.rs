@@ -5,7 +5,7 @@
 //! `Expand(CastLike(0, W), Shape(W))`). Computed ones are evaluated by the engine, once, and only when a rule asks.
 //! Left out: control flow, random operators, strings, and anything the engine does not run.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::rc::Rc;
@@ -16,8 +16,8 @@ use super::{Graph, Made, NodeId, Origin, Reading, ValueId};
 use crate::onnx::extract::Extract;
 use crate::onnx::model::{AttributeValue, TensorView};
 
-/// Runs a model without inputs and returns its only output.
-pub type Evaluate = fn(&[u8]) -> Result<Computed, String>;
+/// Runs a model without inputs, all of whose results together have at most that many bytes, and returns its only output.
+pub type Evaluate = fn(&[u8], u64) -> Result<Computed, String>;
 
 /// A constant that the engine computed.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,15 +65,19 @@ pub enum NotConstant {
 #[derive(Default)]
 pub(crate) struct Cache {
     evaluate: Option<Evaluate>,
+    /// Bytes that constants may still take.
+    left: Cell<u64>,
     freeze_inputs: bool,
     computed: RefCell<HashMap<ValueId, Result<Rc<Computed>, NotConstant>>>,
     stored: RefCell<HashMap<ValueId, Rc<ArrayD<f64>>>>,
 }
 
 impl Cache {
-    pub(super) fn new(reading: Reading) -> Cache {
+    pub(super) fn new(reading: Reading, model_bytes: u64) -> Cache {
+        let all = model_bytes.saturating_mul(COMPUTED_PER_BYTE);
         Cache {
             evaluate: reading.evaluate,
+            left: Cell::new(all.saturating_add(COMPUTED)),
             freeze_inputs: reading.freeze_inputs,
             ..Default::default()
         }
@@ -86,8 +90,10 @@ impl fmt::Debug for Cache {
     }
 }
 
-/// Constants of more elements than this are not computed: a hostile shape could ask for any amount of memory.
-const LARGEST_COMPUTED: usize = 1 << 28;
+/// Bytes that all computed constants of a model may have, in float64, beside so many times its own length:
+/// a hostile shape could ask for any amount of memory.
+const COMPUTED: u64 = 64 << 20;
+const COMPUTED_PER_BYTE: u64 = 32;
 
 impl<'m> Graph<'m> {
     /// The constant behind a value.
@@ -313,16 +319,21 @@ impl<'m> Graph<'m> {
             .constants
             .evaluate
             .ok_or_else(|| unevaluated("bnfold was built without an engine"))?;
+        let left = self.constants.left.get();
         if let Some(dims) = self.shape(value).and_then(|shape| shape.numbers()) {
             let elements = dims
                 .iter()
                 .try_fold(1usize, |product, &extent| product.checked_mul(extent));
-            if elements.is_none_or(|elements| elements > LARGEST_COMPUTED) {
+            if elements.is_none_or(|elements| elements as u64 > left / 8) {
                 return Err(unevaluated("it is too large to compute"));
             }
         }
         let bytes = self.extract(value).map_err(NotConstant::Unevaluated)?;
-        evaluate(&bytes).map_err(NotConstant::Unevaluated)
+        let computed = evaluate(&bytes, left).map_err(NotConstant::Unevaluated)?;
+        let elements: usize = computed.dims.iter().product();
+        let left = left.saturating_sub(8 * elements as u64);
+        self.constants.left.set(left);
+        Ok(computed)
     }
 
     /// The model that computes one constant.

@@ -1,6 +1,6 @@
 //! Building the index: names to values, scope by scope.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::{
@@ -35,7 +35,7 @@ impl<'m> Graph<'m> {
             symbols: shape::Symbols::default(),
             contents: HashMap::new(),
             constant: Vec::new(),
-            constants: Rc::new(constant::Cache::new(reading)),
+            constants: Rc::new(constant::Cache::new(reading, model.len())),
         };
         let mut index = Index {
             graph,
@@ -72,7 +72,11 @@ impl<'m> Index<'m> {
     ) -> Result<(), GraphError> {
         let scope = self.open(kind, parent, opsets);
         self.initializers(scope, view)?;
+        let mut listed = HashSet::new();
         for input in &view.inputs {
+            if !listed.insert(&input.name) {
+                return Err(self.defined_twice(scope, &input.name));
+            }
             if !self.names[scope.0 as usize].contains_key(&input.name) {
                 self.define(scope, &input.name, Origin::Input)?;
             }
@@ -130,7 +134,7 @@ impl<'m> Index<'m> {
 
     fn initializers(&mut self, scope: ScopeId, view: &'m GraphView) -> Result<(), GraphError> {
         let ir_version = self.graph.model.ir_version;
-        let inputs: std::collections::HashSet<&Name> = match ir_version {
+        let inputs: HashSet<&Name> = match ir_version {
             ..4 => Default::default(),
             _ => view.inputs.iter().map(|input| &input.name).collect(),
         };
@@ -260,10 +264,7 @@ impl<'m> Index<'m> {
             .insert(name.clone(), id)
             .is_some()
         {
-            return Err(GraphError::DefinedTwice {
-                value: name.to_string(),
-                scope: self.scope_label(scope),
-            });
+            return Err(self.defined_twice(scope, name));
         }
         self.graph.values.push(Value {
             name: name.clone(),
@@ -276,6 +277,13 @@ impl<'m> Index<'m> {
             shape: None,
         });
         Ok(id)
+    }
+
+    fn defined_twice(&self, scope: ScopeId, name: &Name) -> GraphError {
+        GraphError::DefinedTwice {
+            value: name.to_string(),
+            scope: self.scope_label(scope),
+        }
     }
 
     fn read(

@@ -473,7 +473,17 @@ fn constant_subgraphs_are_evaluated() {
             .shape("2,3")
             .output("b")
     });
-    let outputs = evaluate_constants(ModelBytes::new(&model.to_bytes())).unwrap();
+    let bytes = model.to_bytes();
+    let within = |results| {
+        let budget = Budget {
+            results,
+            ..Budget::default()
+        };
+        evaluate_constants(ModelBytes::new(&bytes), budget)
+    };
+    let error = within(64).unwrap_err();
+    assert!(matches!(error, EngineError::Budget { .. }), "{error}");
+    let outputs = within(1 << 10).unwrap();
     assert_eq!(outputs[0].0, "b");
     assert_eq!(
         (outputs[0].1.element(), outputs[0].1.shape()),

@@ -67,8 +67,25 @@ pub fn read_samples(paths: &[PathBuf]) -> Result<Vec<Sample>, DataError> {
 /// # Errors
 /// A file that cannot be read, or is no `.npy` file of a type that the engine has.
 pub fn read_npy(path: &Path) -> Result<Tensor, DataError> {
-    npy::read_file(path)
+    parse_npy(path, &read_file(path)?)
 }
+
+/// The sample in the bytes of a `.npz` file, which messages call `path`.
+///
+/// # Errors
+/// Bytes that are no such archive, or hold what the engine has no type for.
+pub fn parse_npz(path: &Path, bytes: &[u8]) -> Result<Sample, DataError> {
+    npz::parse(path, bytes)
+}
+
+/// The tensor in the bytes of a `.npy` file, which messages call `path`.
+///
+/// # Errors
+/// Bytes that are no such file, or hold what the engine has no type for.
+pub fn parse_npy(path: &Path, bytes: &[u8]) -> Result<Tensor, DataError> {
+    npy::parse(bytes).map_err(|reason| DataError::new(path, reason))
+}
+
 /// The bytes of a file.
 fn read_file(path: &Path) -> Result<Vec<u8>, DataError> {
     let unreadable = |error: std::io::Error| format!("it cannot be read ({error})");

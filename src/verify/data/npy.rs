@@ -1,19 +1,11 @@
 //! NumPy's `.npy` format, versions 1 to 3: a header that is a Python dictionary, then the elements.
 
-use std::path::Path;
-
 use half::f16;
 
-use super::DataError;
 use crate::engine::{Element, Tensor};
 
 /// The longest header that is read; NumPy's own are below 128 bytes.
 const LONGEST_HEADER: usize = 1 << 16;
-
-pub(super) fn read_file(path: &Path) -> Result<Tensor, DataError> {
-    let bytes = super::read_file(path)?;
-    parse(&bytes).map_err(|reason| DataError::new(path, reason))
-}
 
 /// The tensor that the bytes of a `.npy` file hold.
 pub(super) fn parse(bytes: &[u8]) -> Result<Tensor, String> {

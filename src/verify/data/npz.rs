@@ -12,15 +12,18 @@ use super::{DataError, Sample, npy};
 /// The largest member that is unpacked, so that a small archive cannot fill the memory.
 const LARGEST_MEMBER: u64 = 8 << 30;
 
-pub(super) fn read(path: &Path) -> Result<Sample, DataError> {
+pub(super) fn parse(path: &Path, archive: &[u8]) -> Result<Sample, DataError> {
     let fail = |reason: String| DataError::new(path, reason);
-    let archive = super::read_file(path)?;
-    let members = directory(&archive).ok_or_else(|| fail("it is no .npz file".to_owned()))?;
+    let members = directory(archive).ok_or_else(|| fail("it is no .npz file".to_owned()))?;
+    if overlap(&members) {
+        // Else a few bytes could unpack into any amount, once per member.
+        return Err(fail("its members overlap".to_owned()));
+    }
     let mut inputs = Vec::with_capacity(members.len());
     for member in &members {
         let name = &member.name;
         let in_member = |reason: String| fail(format!("member {name:?}: {reason}"));
-        let bytes = member.unpack(&archive).map_err(in_member)?;
+        let bytes = member.unpack(archive).map_err(in_member)?;
         let tensor = npy::parse(&bytes).map_err(in_member)?;
         let name = name.strip_suffix(".npy").unwrap_or(name).to_owned();
         // np.savez without keywords calls its members arr_0, arr_1, …
@@ -35,6 +38,13 @@ pub(super) fn read(path: &Path) -> Result<Sample, DataError> {
         outputs: Vec::new(),
         is_strict: true,
     })
+}
+
+fn overlap(members: &[Member]) -> bool {
+    let span = |member: &Member| (member.header, member.header.saturating_add(member.packed));
+    let mut spans: Vec<(u64, u64)> = members.iter().map(span).collect();
+    spans.sort_unstable();
+    spans.windows(2).any(|pair| pair[0].1 > pair[1].0)
 }
 
 /// An entry of the central directory.
@@ -227,9 +237,7 @@ mod tests {
     }
 
     fn read_bytes(bytes: &[u8]) -> Result<Sample, DataError> {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), bytes).unwrap();
-        read(file.path())
+        parse(Path::new("x.npz"), bytes)
     }
 
     #[test]
@@ -270,6 +278,28 @@ mod tests {
                 .to_string()
                 .contains("damaged")
         );
+    }
+
+    #[test]
+    fn members_that_share_their_bytes_are_refused() {
+        let header = "{'descr': '|i1', 'fortran_order': False, 'shape': (100000,)}";
+        let length = u16::try_from(header.len()).unwrap().to_le_bytes();
+        let member = [
+            b"\x93NUMPY\x01\x00",
+            &length[..],
+            header.as_bytes(),
+            &[0; 100_000],
+        ]
+        .concat();
+        let whole = archive(&[("x.npy", true, &member)]);
+        assert_eq!(read_bytes(&whole).unwrap().inputs.len(), 1);
+        let end = whole.len() - 22;
+        let start = u32_at(&whole, end + 16).unwrap() as usize;
+        let mut record = whole[end..].to_vec();
+        record[8..12].copy_from_slice(&[3, 0, 3, 0]);
+        let shared = [&whole[..start], &whole[start..end].repeat(3), &record].concat();
+        let error = read_bytes(&shared).unwrap_err().to_string();
+        assert!(error.contains("overlap"), "{error}");
     }
 
     #[test]

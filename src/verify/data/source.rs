@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::{DataError, Sample, folder, npy, npz};
+use super::{DataError, Sample, folder, parse_npz, read_file, read_npy};
 use crate::engine::Tensor;
 
 /// One sample that has not been read yet.
@@ -94,7 +94,7 @@ impl Source {
     /// A file whose content is not what its kind says.
     pub fn read(&self) -> Result<Sample, DataError> {
         match self {
-            Source::Archive(path) => npz::read(path),
+            Source::Archive(path) => parse_npz(path, &read_file(path)?),
             Source::Set(folder) => folder::read_set(folder),
             Source::Given(sample) => Ok(sample.clone()),
             Source::Loose(paths) => {
@@ -119,7 +119,7 @@ fn read_one(path: &Path) -> Result<(Option<String>, Tensor), DataError> {
         Some("pb") => folder::read_tensor(path),
         _ => {
             let name = path.file_stem().and_then(OsStr::to_str).map(str::to_owned);
-            Ok((name, npy::read_file(path)?))
+            Ok((name, read_npy(path)?))
         }
     }
 }
