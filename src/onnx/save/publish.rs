@@ -4,6 +4,8 @@
 //! A data file that stands already may be what the target refers to, so it is replaced by a detour:
 //! the new model first refers to its data under a name of its own, then the data file is replaced, then the model again.
 //! Runs that publish pairs in one directory take turns.
+//! Until the end that data file has two names: a run that is ended meanwhile leaves a target that this crate reads
+//! with hard links allowed only, and that the next run replaces.
 
 use std::fs::{self, File};
 use std::path::Path;
