@@ -12,7 +12,7 @@ use bnfold::engine::ModelBytes;
 use bnfold::fold::fold as plan_and_apply;
 use bnfold::onnx::Model;
 use bnfold::settle::{Settled, settle};
-use bnfold::verify::isolated::{Source, Worker, serve, verify_isolated};
+use bnfold::verify::isolated::{Source, serve, verify_isolated};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
