@@ -503,6 +503,31 @@ fn an_input_that_is_listed_twice_is_refused_by_name() {
     );
 }
 
+#[test]
+fn a_batch_norm_without_outputs_stays() {
+    let mut m = model(|g| {
+        let x = image(g).relu();
+        x.conv(4).output("y");
+        x.conv(3).no_bias().batch_norm().output("z")
+    });
+    let graph = m.graph.as_mut().expect("a graph");
+    graph.output.truncate(1);
+    graph
+        .node
+        .last_mut()
+        .expect("the BatchNormalization")
+        .output
+        .clear();
+    let model = Model::from_bytes(m.to_bytes()).expect("the model reads");
+    let options = PlanOptions {
+        reduce: true,
+        compensate: true,
+        ..PlanOptions::default()
+    };
+    let folded = fold(&model, support::reading(), &options).expect("the model folds");
+    assert_eq!(folded.plan.counts(), (0, 1), "{}", folded.plan);
+}
+
 /// A short model could ask for any amount of memory.
 #[test]
 fn a_constant_that_takes_far_more_than_the_model_is_not_computed() {

@@ -25,6 +25,9 @@ pub(super) fn search(graph: &Graph<'_>, seed: NodeId, affine: &Affine) -> Result
             format!("{op} is no BatchNormalization"),
         ));
     }
+    let Some(output) = graph.output(seed, 0) else {
+        return Err(refuse(graph, seed, Code::Nonlinear, "it has no output"));
+    };
     let (way, mut found) = match demanded(
         graph,
         Demand {
@@ -53,7 +56,7 @@ pub(super) fn search(graph: &Graph<'_>, seed: NodeId, affine: &Affine) -> Result
         _ => zip(affine.shift(), affine.scale(), |t, s| t / s),
     };
     if way == Way::Upstream {
-        found.ends.extend(graph.output(seed, 0));
+        found.ends.push(output);
     }
     found.effects.push(Effect::BecomeAdd {
         node: seed,

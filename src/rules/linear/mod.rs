@@ -103,6 +103,14 @@ pub fn upstream(
             "its output is not linear in its weights",
         ));
     }
+    if affine.rank() != layout.output_rank {
+        return Err(refuse(
+            graph,
+            node,
+            Code::UnknownShape,
+            "its weight and its output differ in their axes",
+        ));
+    }
     covered(graph, node, affine, &layout.output, &layout.dims)?;
     if layout.bias != Bias::Behind {
         return Ok(Step {
