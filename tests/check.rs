@@ -212,7 +212,7 @@ fn reports_that_can_be_written_are_written() {
     let output = desk.run(&arguments);
     assert_eq!(code(&output), 2);
     assert!(
-        stderr(&output).starts_with("bnfold: cannot write the report nowhere/a.json"),
+        stderr(&output).starts_with("bnfold: cannot write nowhere/a.json"),
         "{}",
         stderr(&output)
     );

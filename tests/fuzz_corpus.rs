@@ -4,6 +4,10 @@
 //! An input that fails is kept below `target/tmp`, and its path printed.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::print_stdout,
+    reason = "what a run held, and what it failed on, is for its reader"
+)]
 
 #[path = "../fuzz/src/lib.rs"]
 mod fuzz;

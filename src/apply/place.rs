@@ -21,7 +21,8 @@ impl<'m> Rewrite<'_, 'm> {
         let scope = &self.graph.scopes[self.graph.node(node).scope.0 as usize];
         let model = self.original.model;
         match scope.kind {
-            ScopeKind::Main if model.ir_version < 4 => None,
+            // Below IR version 4 an initializer has to be an input of its graph.
+            _ if model.ir_version < 4 => None,
             ScopeKind::Main => Some(&model.graph),
             ScopeKind::Function(_) => None,
             ScopeKind::Nested { node } => {
@@ -108,11 +109,11 @@ impl<'m> Rewrite<'_, 'm> {
         let of = |value: ValueId| self.graph.value(value).data_type;
         let slot = self.graph.input(update.node, update.slot);
         let known = source.or(slot).map(of).filter(|&data_type| data_type != 0);
+        // The weight of a product may stand in either slot, and the other operand's type may be unknown.
         let weight = || {
-            self.graph
-                .input(update.node, 1)
-                .map(of)
-                .filter(|&data_type| data_type != 0)
+            let operands = [1, 0].map(|slot| self.graph.input(update.node, slot));
+            let mut types = operands.into_iter().flatten().map(of);
+            types.find(|&data_type| data_type != 0)
         };
         known.or_else(weight).unwrap_or(1)
     }

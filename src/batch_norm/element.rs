@@ -7,7 +7,7 @@ use std::fmt::Debug;
 
 use bytemuck::must_cast;
 use fearless_simd::prelude::*;
-use fearless_simd::{Simd, f32x16, u32x16};
+use fearless_simd::{Simd, f32x16, u16x32, u32x16};
 use half::{bf16, f16};
 
 use super::block::Block;
@@ -202,11 +202,19 @@ impl kernel::Kernel for bf16 {
         [(words << 16).bitcast(), (words & UPPER).bitcast()]
     }
 
+    /// Rounds to nearest, ties to even.
+    ///
+    /// A NaN stays one if its payload is in the upper half, as one's is that comes from 16 bits or
+    /// from arithmetic.
     #[inline(always)]
-    fn narrow<S: Simd>(_: S, [lower, upper]: [f32x16<S>; 2]) -> [Self; BLOCK] {
-        let lower = round_upper(lower.to_bits()) >> 16;
-        let upper = round_upper(upper.to_bits()) & UPPER;
-        must_cast((lower | upper).to_array())
+    fn narrow<S: Simd>(simd: S, [lower, upper]: [f32x16<S>; 2]) -> [Self; BLOCK] {
+        let (lower, upper) = (lower.to_bits(), upper.to_bits());
+        let kept: u16x32<S> = ((lower >> 16) | (upper & UPPER)).bitcast();
+        let lost: u16x32<S> = ((lower & !UPPER) | (upper << 16)).bitcast();
+        // From the middle on if the last bit is odd, from beyond it if that is even.
+        let least = (!kept & 1) | 0x8000;
+        let [zero, one] = [0, 1].map(|value| u16x32::simd_from(simd, value));
+        must_cast((kept + lost.simd_ge(least).select(one, zero)).to_array())
     }
 }
 
@@ -221,15 +229,6 @@ const fn halves_of_words() -> [usize; BLOCK] {
         word += 1;
     }
     lanes
-}
-
-/// Bits of f32 whose upper halves are the nearest bf16, ties to even.
-///
-/// A NaN stays one if its payload is in the upper half, as one's is that comes from 16 bits or from
-/// arithmetic.
-#[inline(always)]
-fn round_upper<S: Simd>(bits: u32x16<S>) -> u32x16<S> {
-    bits + ((bits >> 16) & 1) + 0x7fff
 }
 
 #[inline(always)]

@@ -7,6 +7,7 @@ use ndarray::{ArrayViewD, ArrayViewMutD, Axis};
 use rayon::prelude::*;
 
 use super::element::Element;
+use super::gather::least_tasks;
 use super::geometry::Geometry;
 use super::lanes::{Across, Lanes, Within};
 use super::real::Real;
@@ -95,26 +96,25 @@ impl<F: Real> Factors<F> {
 
     /// Walks through a contiguous value, in pieces for all threads if there are enough.
     fn everywhere<T: Element, L: Lanes<T>>(&self, geometry: Geometry, lanes: L) {
-        if is_small::<T>(lanes.len()) {
-            return self.walk(geometry, vec![lanes]);
-        }
-        let pattern = Pattern::new::<T>(self, geometry, lanes.len());
-        let period = pattern.period();
-        let periods = lanes.chunks((PIECE / period).max(1) * period);
-        let pieces = periods.flat_map(|part| (0..).step_by(PIECE).zip(part.chunks(PIECE)));
-        let pieces: Vec<(usize, L)> = pieces.collect();
-        pieces.into_par_iter().for_each(|(start, lanes)| {
-            vectorize(Walk::new(&pattern, start, lanes));
-        });
+        let lead = lanes.lead();
+        let (head, lanes) = lanes.split_at(lead);
+        self.walk(geometry, vec![head]);
+        let length = lanes.len();
+        let pattern = Pattern::new::<T>(self, geometry, lead, length);
+        let tasks = tasks(&pattern, lanes);
+        let tasks = tasks.into_par_iter();
+        tasks
+            .with_min_len(least_tasks::<T>(length))
+            .for_each(|(start, parts)| {
+                vectorize(Walk::new(&pattern, start, parts));
+            });
     }
 
     /// Walks through parts that all begin with the first channel.
     pub(super) fn walk<T: Element, L: Lanes<T>>(&self, geometry: Geometry, parts: Vec<L>) {
         let longest = parts.iter().map(Lanes::len).max().unwrap_or(0);
-        let pattern = Pattern::new::<T>(self, geometry, longest);
-        for lanes in parts {
-            vectorize(Walk::new(&pattern, 0, lanes));
-        }
+        let pattern = Pattern::new::<T>(self, geometry, 0, longest);
+        vectorize(Walk::new(&pattern, 0, parts));
     }
 
     #[inline(always)]
@@ -130,7 +130,28 @@ impl<F: Real> Factors<F> {
 /// Elements that one thread takes at a time, at most: whole blocks.
 const PIECE: usize = 1 << 15;
 
-/// Whether waking other threads would cost more than it saves.
-fn is_small<T>(length: usize) -> bool {
-    length * size_of::<T>() < 1 << 19 || rayon::current_num_threads() == 1
+/// What is walked at a time, and where in the pattern it begins.
+fn tasks<F: Real, T: Element, L: Lanes<T>>(pattern: &Pattern<F>, lanes: L) -> Vec<(usize, Vec<L>)> {
+    let together = pattern.together();
+    if together == 1 {
+        let starts = (0..).step_by(PIECE).map(|place| place % pattern.period());
+        let pieces = lanes.chunks(PIECE).map(|piece| vec![piece]);
+        return starts.zip(pieces).collect();
+    }
+    let mut tasks: Vec<(usize, Vec<L>)> = Vec::new();
+    let width = PIECE / together;
+    let part = pattern.part::<T>(width);
+    let mut parts = lanes.chunks(part).peekable();
+    while parts.peek().is_some() {
+        let first = tasks.len();
+        for part in parts.by_ref().take(together) {
+            for (place, piece) in part.chunks(width).enumerate() {
+                if first + place == tasks.len() {
+                    tasks.push((place * width, Vec::with_capacity(together)));
+                }
+                tasks[first + place].1.push(piece);
+            }
+        }
+    }
+    tasks
 }

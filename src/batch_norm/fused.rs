@@ -23,8 +23,9 @@ const TILE: usize = 1 << 18;
 /// Bytes that a tile may have: half a cache that every core has to itself.
 const LARGEST: usize = 1 << 19;
 
-/// Bytes of a sample in a tile at least: less would be read against the grain.
-const LEAST: usize = 1 << 10;
+/// Bytes of a sample in a tile at least: less would be read against the grain, and reading all of
+/// memory twice along is faster.
+const LEAST: usize = 1 << 14;
 
 /// The channels of a tile of a value of this many elements, if tiles fit the cache.
 pub(super) fn tile_channels<T>(geometry: Geometry, length: usize) -> Option<usize> {

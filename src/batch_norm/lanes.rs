@@ -7,18 +7,29 @@ use ndarray::{ArrayViewD, ArrayViewMutD};
 use super::geometry::Geometry;
 use super::simd::BLOCK;
 
+/// Bytes of a line of the cache; a vector that straddles two takes twice as long to write.
+const LINE: usize = 64;
+
 /// Elements to read and the places to write them to.
 pub(super) trait Lanes<T: Default + Copy>: Sized + Send {
     fn len(&self) -> usize;
+    /// The elements before the first line of the cache that begins among those to write.
+    fn lead(&self) -> usize;
     /// The first `middle` elements and the rest; `middle` is at most the length.
     fn split_at(self, middle: usize) -> (Self, Self);
     /// Parts of `length` elements each, in order; the last may be shorter.
     fn chunks(self, length: usize) -> impl Iterator<Item = Self>;
-    /// Maps block by block, in order; the last is filled up if the elements end within it.
-    fn map_in_order(self, f: impl FnMut(&[T; BLOCK]) -> [T; BLOCK]);
+    /// Maps equally long lanes at the same time, block by block, all with what `next` gives for the
+    /// place.
+    /// The last block is filled up if the elements end within it.
+    fn map<P: Copy, const N: usize>(
+        lanes: [Self; N],
+        next: impl FnMut() -> P,
+        f: impl Fn(&[T; BLOCK], P) -> [T; BLOCK],
+    );
     /// Maps at least a block; the last may overlap the one before, and is read before that is
     /// written.
-    fn map(self, f: impl Fn(&[T; BLOCK]) -> [T; BLOCK]);
+    fn map_row(self, f: impl Fn(&[T; BLOCK]) -> [T; BLOCK]);
     /// What to read.
     fn source(&self) -> &[T];
 }
@@ -65,6 +76,10 @@ impl<T: Default + Copy + Send + Sync> Lanes<T> for Across<'_, T> {
         self.from.len()
     }
 
+    fn lead(&self) -> usize {
+        self.to.as_ptr().align_offset(LINE).min(self.to.len())
+    }
+
     #[inline(always)]
     fn split_at(self, middle: usize) -> (Self, Self) {
         let (from, from_rest) = self.from.split_at(middle);
@@ -82,20 +97,35 @@ impl<T: Default + Copy + Send + Sync> Lanes<T> for Across<'_, T> {
     }
 
     #[inline(always)]
-    fn map_in_order(self, mut f: impl FnMut(&[T; BLOCK]) -> [T; BLOCK]) {
-        let (from, from_rest) = self.from.as_chunks();
-        let (to, to_rest) = self.to.as_chunks_mut();
-        for (to, from) in to.iter_mut().zip(from) {
-            *to = f(from);
+    fn map<P: Copy, const N: usize>(
+        lanes: [Self; N],
+        mut next: impl FnMut() -> P,
+        f: impl Fn(&[T; BLOCK], P) -> [T; BLOCK],
+    ) {
+        let blocks = lanes[0].from.len() / BLOCK;
+        let mut lanes = lanes.map(|Self { from, to }| {
+            let (from, from_rest) = from.as_chunks();
+            let (to, to_rest) = to.as_chunks_mut();
+            (&from[..blocks], &mut to[..blocks], from_rest, to_rest)
+        });
+        for block in 0..blocks {
+            let place = next();
+            for (from, to, ..) in &mut lanes {
+                to[block] = f(&from[block], place);
+            }
         }
-        if !from_rest.is_empty() {
-            let mapped = f(&filled_up(from_rest));
-            to_rest.copy_from_slice(&mapped[..to_rest.len()]);
+        if lanes[0].2.is_empty() {
+            return;
+        }
+        let place = next();
+        for (_, _, from, to) in lanes {
+            let mapped = f(&filled_up(from), place);
+            to.copy_from_slice(&mapped[..to.len()]);
         }
     }
 
     #[inline(always)]
-    fn map(self, f: impl Fn(&[T; BLOCK]) -> [T; BLOCK]) {
+    fn map_row(self, f: impl Fn(&[T; BLOCK]) -> [T; BLOCK]) {
         let last = self.from.last_chunk().map(&f);
         let blocks = self.to.as_chunks_mut().0.iter_mut();
         for (to, from) in blocks.zip(self.from.as_chunks().0) {
@@ -118,6 +148,10 @@ impl<T: Default + Copy + Send + Sync> Lanes<T> for Within<'_, T> {
         self.0.len()
     }
 
+    fn lead(&self) -> usize {
+        self.0.as_ptr().align_offset(LINE).min(self.0.len())
+    }
+
     #[inline(always)]
     fn split_at(self, middle: usize) -> (Self, Self) {
         let (first, rest) = self.0.split_at_mut(middle);
@@ -129,19 +163,34 @@ impl<T: Default + Copy + Send + Sync> Lanes<T> for Within<'_, T> {
     }
 
     #[inline(always)]
-    fn map_in_order(self, mut f: impl FnMut(&[T; BLOCK]) -> [T; BLOCK]) {
-        let (blocks, rest) = self.0.as_chunks_mut();
-        for block in blocks {
-            *block = f(block);
+    fn map<P: Copy, const N: usize>(
+        lanes: [Self; N],
+        mut next: impl FnMut() -> P,
+        f: impl Fn(&[T; BLOCK], P) -> [T; BLOCK],
+    ) {
+        let blocks = lanes[0].0.len() / BLOCK;
+        let mut lanes = lanes.map(|Self(values)| {
+            let (values, rest) = values.as_chunks_mut();
+            (&mut values[..blocks], rest)
+        });
+        for block in 0..blocks {
+            let place = next();
+            for (values, _) in &mut lanes {
+                values[block] = f(&values[block], place);
+            }
         }
-        if !rest.is_empty() {
-            let mapped = f(&filled_up(rest));
+        if lanes[0].1.is_empty() {
+            return;
+        }
+        let place = next();
+        for (_, rest) in lanes {
+            let mapped = f(&filled_up(rest), place);
             rest.copy_from_slice(&mapped[..rest.len()]);
         }
     }
 
     #[inline(always)]
-    fn map(self, f: impl Fn(&[T; BLOCK]) -> [T; BLOCK]) {
+    fn map_row(self, f: impl Fn(&[T; BLOCK]) -> [T; BLOCK]) {
         let last = self.0.last_chunk().map(&f);
         for block in self.0.as_chunks_mut().0 {
             *block = f(block);

@@ -159,6 +159,8 @@ mod tests {
         &[2, 3, 2, 2, 2, 3],
         &[2, 1, 1],
         &[2, 3, 1, 1],
+        &[9000, 3],
+        &[90, 301],
     ];
 
     /// Asserts the bound that the module states, with the dtype's own rounding on top.

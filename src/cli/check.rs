@@ -20,7 +20,7 @@ use super::Exit;
 use super::checked::Check;
 use super::config::{self, FailOn};
 use super::models;
-use super::output::sentence;
+use super::output::{sentence, write};
 use super::progress::Progress;
 use super::reports::{PICTURES, Reports};
 use super::selection::Selection;
@@ -113,8 +113,7 @@ pub(super) fn run(arguments: &CheckArgs) -> anyhow::Result<Exit> {
     }
     let is_whole = arguments.reports.give(&audit)?;
     if let (Some(path), Some(baseline)) = (&arguments.write_baseline, written) {
-        std::fs::write(path, baseline.render())
-            .with_context(|| format!("cannot write the baseline {}", path.display()))?;
+        write(path, &baseline.render())?;
     }
     let least = arguments.fail_on.map(Severity::from).or(config.fail_on);
     Ok(answer(&audit, is_whole, least.unwrap_or(Severity::Warning)))

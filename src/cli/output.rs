@@ -1,6 +1,9 @@
 //! What goes to the terminal: styled where one listens, plain elsewhere and under NO_COLOR.
 
 use std::io::{self, Write as _};
+use std::path::Path;
+
+use bnfold::onnx::{Leftover, write_file};
 
 /// Writes text to standard output; a reader that went away is no failure.
 pub(super) fn say(text: &str) -> io::Result<()> {
@@ -10,6 +13,25 @@ pub(super) fn say(text: &str) -> io::Result<()> {
 /// Writes text to standard error.
 pub(super) fn tell(text: &str) -> io::Result<()> {
     quiet_pipe(write!(anstream::stderr().lock(), "{text}"))
+}
+
+/// Writes a report, whole or not at all.
+pub(super) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    tell_leftovers(&write_file(path, text.as_bytes())?)?;
+    Ok(())
+}
+
+/// Tells what earlier runs had left beside a file that was written.
+pub(super) fn tell_leftovers(leftovers: &[Leftover]) -> io::Result<()> {
+    leftovers.iter().try_for_each(|leftover| {
+        let path = leftover.path.display();
+        tell(&match leftover.is_removed {
+            true => format!("bnfold: removed {path}, which a run that was ended had left\n"),
+            false => format!(
+                "bnfold: {path} may be left of a run that was ended; remove it if none is at work\n"
+            ),
+        })
+    })
 }
 
 /// Says what went wrong.

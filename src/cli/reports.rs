@@ -7,7 +7,7 @@ use bnfold::format::Format;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 
-use super::output::{say, sentence, tell};
+use super::output::{say, sentence, tell, write};
 
 /// How many nodes of a model have the graph around them in its report.
 pub(super) const PICTURES: usize = 300;
@@ -76,9 +76,7 @@ impl ReportFiles {
         for path in &self.report {
             let rendered =
                 anstream::adapter::strip_str(&Format::of(path)?.render(audit)).to_string();
-            if let Err(error) = std::fs::write(path, rendered) {
-                let error = anyhow::Error::new(error);
-                let error = error.context(format!("cannot write the report {}", path.display()));
+            if let Err(error) = write(path, &rendered) {
                 tell(&format!("bnfold: {}\n", sentence(&error)))?;
                 is_whole = false;
             }

@@ -8,7 +8,7 @@ use bnfold::onnx::{Edits, ExternalPolicy, ReadOptions, SaveOptions, Saved, Write
 use bnfold::report::OutputSummary;
 use clap::{Args, ValueEnum};
 
-use super::output::{say, tell};
+use super::output::{say, tell, tell_leftovers, write};
 
 /// Flags of what is written.
 #[derive(Args, Debug)]
@@ -118,6 +118,9 @@ impl Writing {
             }
             false => edits.save(target, &save),
         };
+        if let Ok(saved) = &saved {
+            tell_leftovers(&saved.leftovers)?;
+        }
         Ok(saved.map(|saved| summary(target, &saved)))
     }
 
@@ -129,8 +132,7 @@ impl Writing {
             false => say(text)?,
         }
         if let Some(path) = &self.json {
-            std::fs::write(path, json())
-                .with_context(|| format!("cannot write the report {}", path.display()))?;
+            write(path, &json())?;
         }
         Ok(())
     }

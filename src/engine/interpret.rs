@@ -287,8 +287,15 @@ impl Run<'_> {
                 put(&mut table, *slot, None);
             }
         }
-        let give = |slot: Option<Slot>| slot.and_then(|slot| table.get(slot).cloned().flatten());
-        Ok(graph.outputs.iter().map(|(_, slot)| give(*slot)).collect())
+        let give = |slot: Slot| Some(self.computed(table.get(slot).cloned().flatten()?));
+        let slots = graph.outputs.iter().map(|(_, slot)| *slot);
+        Ok(slots.map(|slot| slot.and_then(give)).collect())
+    }
+
+    /// A value in the type that it is computed in: constants lie in the table as they are stored.
+    pub(super) fn computed(&self, value: Tensor) -> Tensor {
+        let compute = self.precision.compute_type(value.element());
+        value.with_floats_as(compute)
     }
 
     pub(super) fn publish(
@@ -311,10 +318,7 @@ impl Run<'_> {
             };
             let tensor = match self.observer.value(&produced) {
                 Step::Keep => tensor,
-                Step::Replace(other) => {
-                    let compute = self.precision.compute_type(other.element());
-                    other.with_floats_as(compute)
-                }
+                Step::Replace(other) => self.computed(other),
                 Step::Stop => return Err(EngineError::Stopped),
             };
             put(table, *slot, Some(tensor));
@@ -410,7 +414,8 @@ impl Run<'_> {
                 let is_last =
                     !is_nesting && uses.get(&slot) == Some(&1) && node.last_reads.contains(&slot);
                 let place = table.get_mut(slot)?;
-                if is_last { place.take() } else { place.clone() }
+                let value = if is_last { place.take() } else { place.clone() };
+                value.map(|value| self.computed(value))
             });
             inputs.push(value);
         }

@@ -3,12 +3,14 @@
 //! A model is run node by node on concrete tensors, so nothing is folded, fused or rewritten on the way:
 //! what is compared later is what the model says.
 //! BatchNormalization runs on the project's own kernel, the truth (`Precision::Double`) on own float64 kernels,
-//! float32 convolutions and matrix products and the operators without an own kernel on tract, one node at a time.
+//! float32 convolutions and matrix products over many positions and the operators without an own kernel on
+//! tract, one node at a time.
 //! float16 and bfloat16 are computed in float32.
 //! An [`EngineChoice`] puts ONNX Runtime in tract's and most own kernels' place, or gives it whole models.
 //!
 //! The number of threads changes no bit of a result. The processor may: products are summed with or without
 //! fused multiplication and addition, so last bits of the figures that are reported differ between processors.
+//! Constants, which end in weights that are written, are computed in one order everywhere.
 
 #[cfg(test)]
 mod agreement;
@@ -279,14 +281,14 @@ impl Engine for BuiltIn {
         model: ModelBytes<'_>,
         precision: Precision,
     ) -> Result<Box<dyn Session>, EngineError> {
-        self.compiled(&decode::Encoded::read(model)?, precision, None)
+        Ok(self.session(self.program(model)?, precision))
     }
 
     fn load_both(&self, model: ModelBytes<'_>) -> Result<[Box<dyn Session>; 2], EngineError> {
-        let model = decode::Encoded::read(model)?;
+        let program = self.program(model)?;
         Ok([
-            self.compiled(&model, Precision::Declared, None)?,
-            self.compiled(&model, Precision::Double, None)?,
+            self.session(program.clone(), Precision::Declared),
+            self.session(program, Precision::Double),
         ])
     }
 
@@ -300,34 +302,45 @@ impl Engine for BuiltIn {
         let rewritten = decode::Encoded::read(rewritten)?;
         let kept = decode::compile(&rewritten, precision, self.budget, None)?.fingerprints();
         let moves = decode::Perturbation::new(seed, kept);
-        self.compiled(&decode::Encoded::read(model)?, precision, Some(moves))
+        let model = decode::Encoded::read(model)?;
+        let program = decode::compile(&model, precision, self.budget, Some(moves))?;
+        Ok(self.session(program, precision))
     }
 }
 
 impl BuiltIn {
-    fn compiled(
-        &self,
-        model: &decode::Encoded<'_>,
-        precision: Precision,
-        moves: Option<decode::Perturbation>,
-    ) -> Result<Box<dyn Session>, EngineError> {
-        let program = decode::compile(model, precision, self.budget, moves)?;
-        Ok(Box::new(interpret::Interpreter::new(
+    /// A model with its tensors as they are stored, halves in float32, for any number of sessions.
+    fn program(&self, model: ModelBytes<'_>) -> Result<decode::Program, EngineError> {
+        let model = decode::Encoded::read(model)?;
+        decode::compile(&model, Precision::Declared, self.budget, None)
+    }
+
+    fn session(&self, program: decode::Program, precision: Precision) -> Box<dyn Session> {
+        let delegate = delegate::built_in();
+        Box::new(interpret::Interpreter::new(
             program,
             precision,
             self.budget,
-            delegate::built_in(),
-        )))
+            delegate,
+        ))
     }
 }
 
 /// What a model without inputs gives within a budget: the value of a constant subgraph.
+///
+/// It ends in weights that are written, so it is computed in float64, with sums in one order on every processor,
+/// and rounded once to the declared type. Of exp, log, pow and their kin the last bit is the platform's.
 pub fn evaluate_constants(
     model: ModelBytes<'_>,
     budget: Budget,
 ) -> Result<Vec<(String, Tensor)>, EngineError> {
-    let mut session = BuiltIn { budget }.load(model, Precision::Declared)?;
-    session.run(&[], &mut NoObserver)
+    let mut session = BuiltIn { budget }.load(model, Precision::Double)?;
+    let outputs = kernels::product::in_order(|| session.run(&[], &mut NoObserver))?;
+    let rounded = |(name, tensor): (String, Tensor)| {
+        let element = tensor.element();
+        (name, tensor.rounded_to(element))
+    };
+    Ok(outputs.into_iter().map(rounded).collect())
 }
 
 /// Decodes one encoded tensor (a `.pb` file of a test data set): its name and value.

@@ -130,12 +130,11 @@ impl Run<'_> {
     /// What the observer gives for a missing value, in the type it is computed in.
     fn ask(&mut self, missing: &Missing<'_>) -> Option<Tensor> {
         let tensor = self.observer.missing(missing)?;
-        let held = self.precision.compute_type(tensor.element());
-        Some(tensor.with_floats_as(held))
+        Some(self.computed(tensor))
     }
 
     fn arguments(&self, node: &Node, table: &Table) -> Vec<Option<Tensor>> {
-        let read = |slot: &Option<Slot>| slot.and_then(|slot| table.get(slot).cloned().flatten());
-        node.inputs.iter().map(read).collect()
+        let read = |slot: Slot| Some(self.computed(table.get(slot).cloned().flatten()?));
+        node.inputs.iter().map(|slot| slot.and_then(read)).collect()
     }
 }

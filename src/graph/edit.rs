@@ -91,6 +91,24 @@ pub enum Effect {
     },
 }
 
+impl Effect {
+    /// The node that changes.
+    pub fn node(&self) -> NodeId {
+        match self {
+            Effect::AbsorbOutput { node, .. }
+            | Effect::AbsorbInput { node, .. }
+            | Effect::Tap { node, .. }
+            | Effect::SetConstant { node, .. }
+            | Effect::Remove { node, .. }
+            | Effect::RemoveOperand { node, .. }
+            | Effect::InsertAdd { node, .. }
+            | Effect::BecomeGemm { node }
+            | Effect::BecomeAdd { node, .. }
+            | Effect::Merge { into: node, .. } => *node,
+        }
+    }
+}
+
 /// Which value stays when a node goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {

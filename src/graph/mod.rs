@@ -10,6 +10,7 @@ pub mod constant;
 pub(crate) mod edit;
 mod error;
 mod index;
+mod order;
 pub mod shape;
 
 use std::collections::HashMap;

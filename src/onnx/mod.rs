@@ -30,5 +30,5 @@ pub use error::{
 pub use files::FileId;
 pub use load::{Model, ReadOptions};
 pub use rope::Rope;
-pub use save::{ExternalPolicy, LONGEST_MODEL, SaveOptions, Saved};
+pub use save::{ExternalPolicy, LONGEST_MODEL, Leftover, SaveOptions, Saved, write_file};
 pub use transform::Transform;

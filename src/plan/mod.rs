@@ -3,8 +3,9 @@
 //! Every BN of the model stands in it exactly once, folded or staying with a reason per direction tried.
 //! A fold is a list of [`Effect`]s; the planner performs them on a copy of the graph, because one fold may open the way
 //! for the next, and repeats until nothing more folds.
-//! Seeds are tried upstream first, all of them, then downstream, then sideways, in the order of their outputs' names, so
-//! that the outcome does not depend on the order of the nodes.
+//! Seeds are tried upstream first, all of them, then downstream, then sideways, in the order of their outputs' names,
+//! and a search meets nodes in an order that names decide too, so that neither folds nor reasons depend on the order of
+//! the nodes in the file.
 
 mod checks;
 mod downstream;
@@ -155,6 +156,14 @@ struct Found {
     ends: Vec<ValueId>,
     changed: Vec<ValueId>,
     nodes: Vec<NodeId>,
+}
+
+impl Found {
+    /// Whether a node would be added.
+    fn adds(&self) -> bool {
+        let mut effects = self.effects.iter();
+        effects.any(|effect| matches!(effect, Effect::InsertAdd { .. }))
+    }
 }
 
 /// Steps that one search may take before it gives up.

@@ -26,31 +26,50 @@ impl<'g, 'm> Planner<'g, 'm> {
         options: &'g PlanOptions,
     ) -> Result<Planner<'g, 'm>, PlanError> {
         let is_batch_norm = |&node: &NodeId| &*original.node(node).op == "BatchNormalization";
-        let mut seeds: Vec<NodeId> = original.node_ids().filter(is_batch_norm).collect();
+        let seeds: Vec<NodeId> = original.node_ids().filter(is_batch_norm).collect();
         for &node in &seeds {
             check_parameters(original, node)?;
         }
-        if !options.only_batch_norm {
-            let in_disguise = original.node_ids().filter(|node| !is_batch_norm(node));
-            seeds.extend(
-                in_disguise.filter(|&node| matches!(seed::affine(original, node), Some(Ok(_)))),
-            );
-        }
-        let name = |&node: &NodeId| {
-            let output = original
-                .output(node, 0)
-                .map(|output| original.value(output).name.clone());
-            (!is_batch_norm(&node), original.node(node).scope, output)
-        };
-        seeds.sort_by_cached_key(name);
-        Ok(Planner {
+        let mut graph = original.clone();
+        graph.set_canonical_order();
+        let mut planner = Planner {
             original,
             options,
-            graph: original.clone(),
+            graph,
             seeds,
             folded: BTreeMap::new(),
             refused: BTreeMap::new(),
-        })
+        };
+        planner.find_disguised();
+        planner.sort_seeds();
+        Ok(planner)
+    }
+
+    /// Adds the nodes of the file that are affines in disguise, or have become so; says whether there are any.
+    fn find_disguised(&mut self) -> bool {
+        if self.options.only_batch_norm {
+            return false;
+        }
+        let known: BTreeSet<NodeId> = self.seeds.iter().copied().collect();
+        let is_new = |&node: &NodeId| {
+            (node.0 as usize) < self.original.nodes.len()
+                && !known.contains(&node)
+                && matches!(seed::affine(&self.graph, node), Some(Ok(_)))
+        };
+        let found: Vec<NodeId> = self.graph.node_ids().filter(is_new).collect();
+        self.seeds.extend(&found);
+        !found.is_empty()
+    }
+
+    /// BNs first, each kind in the order of its outputs' names.
+    fn sort_seeds(&mut self) {
+        let original = self.original;
+        self.seeds.sort_by_cached_key(|&node| {
+            let at = original.node(node);
+            let output = original.output(node, 0);
+            let output = output.map(|output| original.value(output).name.clone());
+            (&*at.op != "BatchNormalization", at.scope, output)
+        });
     }
 
     /// Passes over the seeds until one folds nothing. Within a pass the better ways come first for all seeds, and a fold
@@ -67,19 +86,17 @@ impl<'g, 'm> Planner<'g, 'm> {
                 .filter(|(_, wanted)| *wanted)
                 .map(|(way, _)| *way),
         );
-        let places: BTreeMap<NodeId, usize> = self
-            .seeds
-            .iter()
-            .enumerate()
-            .map(|(place, &node)| (node, place))
-            .collect();
         loop {
+            let seeds = self.seeds.iter().enumerate();
+            let places: BTreeMap<NodeId, usize> =
+                seeds.map(|(place, &node)| (node, place)).collect();
             let before = self.folded.len();
             let all = ways
                 .iter()
                 .flat_map(|&way| (0..self.seeds.len()).map(move |seed| (way, seed)));
             self.pass(&ways, &places, all.collect());
-            if self.folded.len() == before {
+            // A fold may make an affine of a node that was none: a constant that varies now and did not.
+            if self.folded.len() == before && !self.find_disguised() {
                 break;
             }
         }
@@ -160,7 +177,18 @@ impl<'g, 'm> Planner<'g, 'm> {
         };
         let (slot, affine) = seed::affine(&self.graph, node).ok_or_else(gone)??;
         let found = match way {
-            Way::Upstream => upstream::search(&self.graph, node, slot, &affine, Readers::Refused)?,
+            Way::Upstream => {
+                let found = upstream::search(&self.graph, node, slot, &affine, Readers::Refused)?;
+                // Downstream a shift may leave nothing behind that upstream becomes an Add.
+                if found.adds()
+                    && let Ok(other) = downstream::search(&self.graph, node, slot, &affine)
+                    && !other.adds()
+                    && let Ok(fold) = self.fold(node, Way::Downstream, other)
+                {
+                    return Ok(fold);
+                }
+                found
+            }
             Way::Downstream => downstream::search(&self.graph, node, slot, &affine)?,
             Way::Sideways => sideways::search(&self.graph, node, slot, &affine)?,
             Way::Compensation => {
@@ -182,7 +210,7 @@ impl<'g, 'm> Planner<'g, 'm> {
         if let Some(kept) = found
             .effects
             .iter()
-            .filter_map(touched)
+            .map(Effect::node)
             .find(|&node| self.is_kept(node))
         {
             return Err(refuse(
@@ -254,7 +282,7 @@ impl<'g, 'm> Planner<'g, 'm> {
 
     /// Performs a fold and names the nodes around it.
     fn perform(&mut self, node: NodeId, fold: Fold) -> BTreeSet<NodeId> {
-        let mut near: BTreeSet<NodeId> = fold.effects.iter().flat_map(touched).collect();
+        let mut near: BTreeSet<NodeId> = fold.effects.iter().map(Effect::node).collect();
         let around = |graph: &Graph<'_>, near: &mut BTreeSet<NodeId>| {
             let values: Vec<ValueId> = near
                 .iter()
@@ -309,20 +337,5 @@ impl<'g, 'm> Planner<'g, 'm> {
         Plan {
             entries: entries.collect(),
         }
-    }
-}
-
-fn touched(effect: &Effect) -> Option<NodeId> {
-    match effect {
-        Effect::AbsorbOutput { node, .. }
-        | Effect::AbsorbInput { node, .. }
-        | Effect::Tap { node, .. }
-        | Effect::SetConstant { node, .. }
-        | Effect::Remove { node, .. }
-        | Effect::RemoveOperand { node, .. }
-        | Effect::InsertAdd { node, .. }
-        | Effect::BecomeGemm { node }
-        | Effect::BecomeAdd { node, .. } => Some(*node),
-        Effect::Merge { into, .. } => Some(*into),
     }
 }

@@ -7,6 +7,7 @@ use super::checks::finite;
 use crate::affine::Affine;
 use crate::graph::edit::channels;
 use crate::graph::{Effect, Graph, Keep, NodeId};
+use crate::rules::linear::conv::layout;
 use crate::rules::sibling::{climb, tapped};
 use crate::rules::{Code, Refusal, fixed_along, refuse};
 
@@ -21,10 +22,15 @@ pub(super) fn search(
     affine: &Affine,
 ) -> Result<Found, Refusal> {
     finite(graph, seed, affine)?;
+    // A weight of another rank than its input makes no valid convolution.
+    let fits = |conv| layout(graph, conv).is_ok_and(|at| at.output_rank == affine.rank());
     let branch = graph
         .input(seed, slot)
         .zip(graph.output(seed, 0))
-        .and_then(|(x, output)| climb(graph, output, &|conv| tapped(graph, conv, x)));
+        .and_then(|(x, output)| {
+            let accept = |conv| tapped(graph, conv, x).filter(|_| fits(conv));
+            climb(graph, output, &accept)
+        });
     let Some(branch) = branch else {
         let detail = "no convolution of its input is summed with it";
         return Err(refuse(graph, seed, Code::NoSibling, detail));

@@ -8,6 +8,7 @@
 //! 3. and, where no ends of folds are known, each output of the rewritten model, run in float64, by a
 //!    sixteenth of k and an eighth of floor, or by half of k times what rounding the original's weights does.
 //!
+//! A float64 output has 32 times the floor, since the truth, which is its original, rounds as much as the result does.
 //! 1 and 3 see the rewrite without the engine's rounding, 2 sees what a user will see. Where an error
 //! is only just too large, what perturbed weights do to the original is measured, more samples are run,
 //! and only then is the verdict given. Types and shapes must agree exactly, other than float outputs be equal.

@@ -6,6 +6,9 @@ use super::slices::uninformative;
 use super::verdict::{Counterexample, OutputReport};
 use crate::engine::{Data, ElementType, Precision, Tensor};
 
+/// How many times the floor float64 outputs have: their truth rounds as they do, so the original shows no error.
+const OF_DOUBLES: f64 = 32.0;
+
 /// The runs of one sample, an output each.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Runs<'a> {
@@ -195,6 +198,8 @@ impl Output {
 
     fn bound(&self, k_own: f64, k_noise: f64, floor: f64) -> (f64, f64) {
         let roundoff = self.element.unit_roundoff().unwrap_or(0.0);
+        let is_double = self.element == ElementType::Float64;
+        let floor = if is_double { OF_DOUBLES * floor } else { floor };
         // Halves are computed in float32, so their own rounding is that much coarser.
         let held = Precision::Declared.compute_type(self.element);
         let ratio = k_own * roundoff / held.unit_roundoff().unwrap_or(1.0);

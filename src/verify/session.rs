@@ -4,6 +4,7 @@ mod further;
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
 use super::border::Border;
@@ -372,6 +373,9 @@ impl Comparison<'_> {
         verification.tolerance = self.tolerance;
         verification.extent = self.extent;
         verification.forced = self.forced.into_iter().collect();
+        let models = (self.plain, self.truth);
+        // To give much memory back takes a while; where no thread can be had, it is done here.
+        let _ = thread::Builder::new().spawn(move || drop(models));
     }
 }
 

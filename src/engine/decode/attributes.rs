@@ -49,7 +49,7 @@ impl<'a> Compiler<'a> {
             AttributeType::Strings => Attribute::Strings(proto.strings.clone()),
             AttributeType::Tensor => {
                 let tensor = proto.t.as_ref().ok_or_else(|| invalid("holds no tensor"))?;
-                Attribute::Tensor(self.tensors.dense(tensor)?)
+                Attribute::Tensor(self.tensors.dense(tensor, None)?)
             }
             AttributeType::SparseTensor => {
                 let tensor = proto.sparse_tensor.as_ref();

@@ -10,13 +10,15 @@ use prost::Message;
 use super::fused;
 use crate::engine::ModelBytes;
 use crate::engine::error::EngineError;
-use crate::onnx::proto::ModelProto;
-use crate::onnx::wire::{Position, Reader, Span, Value, WireError, put_bytes_field};
+use crate::onnx::proto::{ModelProto, TensorProto};
+use crate::onnx::wire::{Field, Position, Reader, Span, Value, WireError, put_bytes_field};
 
 /// `ModelProto.graph`.
 const GRAPH: u32 = 7;
 /// `GraphProto.initializer`.
 const INITIALIZER: u32 = 5;
+/// `TensorProto.raw_data`.
+const RAW_DATA: u32 = 9;
 
 /// A model that can be compiled any number of times.
 #[derive(Debug)]
@@ -41,6 +43,23 @@ impl<'a> Encoded<'a> {
     }
 }
 
+/// A tensor and its raw bytes, which are left where they are; those of a tensor that stands elsewhere are `None`.
+pub(super) fn tensor(bytes: &[u8]) -> Result<(TensorProto, Option<&[u8]>), EngineError> {
+    let (rest, raw) = split_tensor(bytes).map_err(|error| failed(&error))?;
+    let header = TensorProto::decode(rest.as_slice()).map_err(|error| failed(&error))?;
+    Ok((header, raw))
+}
+
+/// A tensor without its raw bytes, and these; of several, the last ones count, by protobuf's rules.
+fn split_tensor(bytes: &[u8]) -> Result<(Vec<u8>, Option<&[u8]>), WireError> {
+    let (mut rest, mut raw) = (Vec::new(), None);
+    for_each_field(bytes, |field, at| match (field.number, field.value) {
+        (RAW_DATA, Value::Bytes(span)) => raw = Some(at(span)),
+        _ => rest.extend_from_slice(at(field.at)),
+    })?;
+    Ok((rest, raw))
+}
+
 pub(super) fn failed(error: &impl ToString) -> EngineError {
     EngineError::Decode {
         reason: error.to_string(),
@@ -49,30 +68,39 @@ pub(super) fn failed(error: &impl ToString) -> EngineError {
 
 /// The model without its main graph's initializers, and these.
 fn split(bytes: &[u8]) -> Result<(Vec<u8>, Vec<&[u8]>), WireError> {
-    let at = |span: Span| -> &[u8] {
+    let (mut rest, mut graphs) = (Vec::new(), Vec::new());
+    for_each_field(bytes, |field, at| match (field.number, field.value) {
+        (GRAPH, Value::Bytes(span)) => graphs.push(at(span)),
+        _ => rest.extend_from_slice(at(field.at)),
+    })?;
+    let mut initializers = Vec::new();
+    for graph in graphs {
+        let mut others = Vec::new();
+        for_each_field(graph, |field, at| match (field.number, field.value) {
+            (INITIALIZER, Value::Bytes(span)) => initializers.push(at(span)),
+            _ => others.extend_from_slice(at(field.at)),
+        })?;
+        put_bytes_field(&mut rest, GRAPH, &others);
+    }
+    Ok((rest, initializers))
+}
+
+/// Shows each field of a message, with what gives a span's bytes.
+fn for_each_field<'a>(
+    bytes: &'a [u8],
+    mut visit: impl FnMut(&Field, &dyn Fn(Span) -> &'a [u8]),
+) -> Result<(), WireError> {
+    let at = |span: Span| -> &'a [u8] {
         let range = span.start as usize..span.end as usize;
         bytes.get(range).unwrap_or_default()
     };
     let length = bytes.len() as u64;
     let mut reader = Reader::new(&bytes, length);
-    let (mut rest, mut initializers) = (Vec::new(), Vec::new());
     let mut position = Position::at_start_of(Span::new(0, length));
     while let Some(field) = reader.next_field(&mut position)? {
-        let (GRAPH, Value::Bytes(graph)) = (field.number, field.value) else {
-            rest.extend_from_slice(at(field.at));
-            continue;
-        };
-        let mut others = Vec::new();
-        let mut position = Position::at_start_of(graph);
-        while let Some(field) = reader.next_field(&mut position)? {
-            match (field.number, field.value) {
-                (INITIALIZER, Value::Bytes(tensor)) => initializers.push(at(tensor)),
-                _ => others.extend_from_slice(at(field.at)),
-            }
-        }
-        put_bytes_field(&mut rest, GRAPH, &others);
+        visit(&field, &at);
     }
-    Ok((rest, initializers))
+    Ok(())
 }
 
 #[cfg(test)]

@@ -17,8 +17,6 @@ mod tensors;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use prost::Message;
-
 pub(super) use encoded::Encoded;
 use frame::Frame;
 pub(super) use perturb::Perturbation;
@@ -29,11 +27,11 @@ use super::graph::{Attribute, Callee, Graph, Input, Node, Port, Signature, Slot}
 use super::tensor::Tensor;
 use super::{Budget, Precision};
 use crate::onnx::proto::{
-    FunctionProto, GraphProto, NodeProto, OperatorSetIdProto, TensorProto, ValueInfoProto,
+    FunctionProto, GraphProto, NodeProto, OperatorSetIdProto, ValueInfoProto,
 };
 
-/// A model in the engine's form.
-#[derive(Debug)]
+/// A model in the engine's form; clones share it.
+#[derive(Clone, Debug)]
 pub(super) struct Program {
     pub(super) main: Arc<Graph>,
     pub(super) signature: Signature,
@@ -93,9 +91,9 @@ pub(super) fn compile(
 
 /// One encoded tensor by itself, as it is stored.
 pub(super) fn decode_tensor(bytes: &[u8]) -> Result<(String, Tensor), EngineError> {
-    let proto = TensorProto::decode(bytes).map_err(|error| encoded::failed(&error))?;
+    let (header, raw) = encoded::tensor(bytes)?;
     let mut reader = tensors::Reader::new(None, Precision::Declared, Budget::default());
-    Ok((proto.name().to_owned(), reader.stored(&proto)?))
+    Ok((header.name().to_owned(), reader.stored(&header, raw)?))
 }
 
 type FunctionKey<'a> = (&'a str, &'a str, &'a str);
@@ -149,8 +147,9 @@ impl<'a> Compiler<'a> {
         self.frames.push(Frame::default());
         self.spare(&graph.node);
         for tensor in encoded {
-            let tensor = TensorProto::decode(*tensor).map_err(|error| encoded::failed(&error))?;
-            self.initializer(&tensor)?;
+            let (header, raw) = encoded::tensor(tensor)?;
+            let value = self.tensors.dense(&header, raw)?;
+            self.define_constant(header.name(), value);
         }
         self.initializers(graph)?;
         let inputs = graph.input.iter().map(|input| self.input(input)).collect();
@@ -258,19 +257,14 @@ impl<'a> Compiler<'a> {
 
     fn initializers(&mut self, graph: &'a GraphProto) -> Result<(), EngineError> {
         for tensor in &graph.initializer {
-            self.initializer(tensor)?;
+            let value = self.tensors.dense(tensor, None)?;
+            self.define_constant(tensor.name(), value);
         }
         for sparse in &graph.sparse_initializer {
             let value = self.tensors.sparse(sparse)?;
             let name = sparse.values.as_ref().map_or("", |values| values.name());
             self.define_constant(name, value);
         }
-        Ok(())
-    }
-
-    fn initializer(&mut self, tensor: &TensorProto) -> Result<(), EngineError> {
-        let value = self.tensors.dense(tensor)?;
-        self.define_constant(tensor.name(), value);
         Ok(())
     }
 

@@ -39,8 +39,13 @@ impl<'a> Reader<'a> {
         self.widened
     }
 
-    pub(super) fn dense(&mut self, proto: &TensorProto) -> Result<Tensor, EngineError> {
-        let stored = self.stored(proto)?;
+    /// A tensor in the type it is computed in; `raw` are its raw bytes if it does not hold them itself.
+    pub(super) fn dense(
+        &mut self,
+        proto: &TensorProto,
+        raw: Option<&[u8]>,
+    ) -> Result<Tensor, EngineError> {
+        let stored = self.stored(proto, raw)?;
         Ok(self.widen(stored))
     }
 
@@ -54,7 +59,7 @@ impl<'a> Reader<'a> {
         };
         let fail = |reason: &str| invalid(values.name(), reason);
         let shape = extents(&proto.dims).ok_or_else(|| fail("its extents are invalid"))?;
-        let (stored, positions) = (self.stored(values)?, self.stored(indices)?);
+        let (stored, positions) = (self.stored(values, None)?, self.stored(indices, None)?);
         self.count(values, volume(&shape), stored.element())?;
         let rows = positions
             .to_i64()
@@ -98,8 +103,12 @@ impl<'a> Reader<'a> {
         Ok(count)
     }
 
-    /// A tensor in the type that it is stored in.
-    pub(super) fn stored(&mut self, proto: &TensorProto) -> Result<Tensor, EngineError> {
+    /// A tensor in the type that it is stored in; `raw` are its raw bytes if it does not hold them itself.
+    pub(super) fn stored(
+        &mut self,
+        proto: &TensorProto,
+        raw: Option<&[u8]>,
+    ) -> Result<Tensor, EngineError> {
         let fail = |reason: String| EngineError::Tensor {
             tensor: proto.name().to_owned(),
             reason,
@@ -119,7 +128,7 @@ impl<'a> Reader<'a> {
                 .ok_or_else(|| fail("its external bytes do not match its extents".into()));
         }
         // The stored bytes bound the count, so nothing is allocated for extents that only claim.
-        let tensor = match &proto.raw_data {
+        let tensor = match raw.or(proto.raw_data.as_deref()) {
             Some(raw) if !raw.is_empty() => from_raw(element, shape, raw),
             _ => from_typed(element, shape, proto),
         };

@@ -3,12 +3,12 @@
 //! Weight (M, C/g, k…), input (N, C, …); group g of the output is W[g] · columns(x[g]).
 //! A tile is a run of output rows, so that the unrolled matrix stays in the cache.
 
-use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2, Axis, Slice};
 use num_traits::Zero;
 
 use super::each::{Real, for_real};
 use super::gather::advance;
+use super::product::matrix_multiply;
 use super::strided::strides;
 use super::window::Window;
 use crate::engine::call::{Call, Fault, Outcome};
@@ -160,7 +160,7 @@ fn accumulate<T: Real>(
     );
     if let (Ok(w), Ok(columns), Ok(mut out)) = views {
         let mut part = out.slice_axis_mut(Axis(1), Slice::from(range));
-        general_mat_mul(T::one(), &w, &columns, T::one(), &mut part);
+        matrix_multiply(&w, &columns, T::one(), &mut part);
     }
 }
 

@@ -2,13 +2,13 @@
 //!
 //! Weight (C, M/g, k…); output channel group·(M/g) + j.
 
-use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2};
 use num_traits::Zero;
 
 use super::conv::Parts;
 use super::each::{Real, for_real};
 use super::gather::advance;
+use super::product::matrix_multiply;
 use super::strided::strides;
 use crate::engine::call::{Call, Fault, Outcome};
 use crate::engine::tensor::Tensor;
@@ -137,7 +137,7 @@ fn run<T: Real>(
             ArrayViewMut2::from_shape((m * taps, plane), &mut columns),
         );
         if let (Ok(w), Ok(x), Ok(mut columns)) = views {
-            general_mat_mul(T::one(), &w.t(), &x, T::zero(), &mut columns);
+            matrix_multiply(&w.t(), &x, T::zero(), &mut columns);
         }
         for (line, row) in columns.chunks(plane.max(1)).enumerate() {
             let out = &mut out[(line / taps) * places..(line / taps + 1) * places];

@@ -1,10 +1,10 @@
 //! MatMul and Gemm on one matrix product per batch.
 
-use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::binary::{Arithmetic, broadcast_shape, zip};
 use super::each::{Real, for_number, for_real};
+use super::product::matrix_multiply;
 use super::strided::{broadcast_to, permuted};
 use crate::engine::call::{Call, Fault, Outcome};
 use crate::engine::tensor::{Element, Tensor};
@@ -31,7 +31,7 @@ fn multiply<T: Real>(a: ArrayView2<'_, T>, b: ArrayView2<'_, T>, mut out: ArrayV
             return row_by_columns(a, columns, out);
         }
     }
-    general_mat_mul(T::one(), &a, &b, T::zero(), &mut out);
+    matrix_multiply(&a, &b, T::zero(), &mut out);
 }
 
 /// A row by a row-major matrix.

@@ -16,6 +16,7 @@ mod movement;
 mod norm;
 mod pad;
 mod pool;
+pub(super) mod product;
 mod quantize;
 mod ranking;
 mod recurrent;

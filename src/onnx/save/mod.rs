@@ -1,26 +1,37 @@
 //! Writing a model, with its data file where it has one: both whole under their names, or nothing.
 //!
-//! Everything is written under temporary names beside the target and renamed at the end, data before model,
-//! so that a new model never stands with old data; what replaces a file is synced first.
+//! Everything is written under temporary names beside the target and renamed at the end; what replaces a file is synced first.
+//! At every moment the target is what it was or what it will be, each with the data that belongs to it.
+//! A run that is ended from outside leaves a temporary file at most, which the next run for the same target removes.
 //! A model over 2,147,483,647 bytes is no protobuf reader's, so its long initializers go to a data file.
 //! Without edits the model's own bytes come out, and copies of its data files where the target is elsewhere.
 //! Pipes, devices and writers are written directly, after a pass that finds what a type could not hold.
 
-mod output;
+mod gate;
+mod place;
+mod publish;
 mod pump;
+mod target;
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::edit::Edits;
 use super::error::{Flaw, WriteError};
+use super::external::directory_of;
 use super::files::FileId;
 use super::load::Model;
 use super::model::TensorData;
 use super::render::DataFile;
 use super::rope::Rope;
 use super::wire::Span;
-use output::{Destination, Output};
+use gate::Gate;
+pub use place::Leftover;
+use place::{Place, Purpose, Temporary};
+use publish::Detour;
+use target::Destination;
 
 /// The longest file that protobuf readers accept.
 pub const LONGEST_MODEL: u64 = i32::MAX as u64;
@@ -62,12 +73,14 @@ impl Default for SaveOptions {
 }
 
 /// What was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Saved {
     /// Bytes of the model.
     pub model_bytes: u64,
     /// The data files and their bytes.
     pub data: Vec<(PathBuf, u64)>,
+    /// What runs for the same target that were ended from outside had left beside it.
+    pub leftovers: Vec<Leftover>,
 }
 
 /// What is to be written.
@@ -75,6 +88,21 @@ struct Plan {
     model: Rope,
     /// Data files, by their path below the target's directory.
     data: Vec<(PathBuf, Rope)>,
+    /// Whether the data are the model's own files as they are.
+    is_verbatim: bool,
+    /// Inline initializers of at least this length are among the data.
+    threshold: Option<u64>,
+}
+
+impl Plan {
+    fn inline(model: Rope) -> Plan {
+        Plan {
+            model,
+            data: Vec::new(),
+            is_verbatim: false,
+            threshold: None,
+        }
+    }
 }
 
 impl Edits<'_> {
@@ -84,8 +112,17 @@ impl Edits<'_> {
     /// If edits contradict each other, a tensor cannot hold its new values, a file cannot be read or written
     /// or has changed meanwhile, or the target is the model itself and may not be; all targets then are what they were.
     pub fn save(&self, target: &Path, options: &SaveOptions) -> Result<Saved, WriteError> {
-        match output::destination(target)? {
-            Destination::File(target) => self.save_to_file(&target, options),
+        self.save_through(target, options, &gate::open)
+    }
+
+    fn save_through(
+        &self,
+        target: &Path,
+        options: &SaveOptions,
+        gate: &Gate,
+    ) -> Result<Saved, WriteError> {
+        match target::destination(target)? {
+            Destination::File(target) => self.save_to_file(&target, options, gate),
             Destination::Stream(mut file) => self
                 .save_to(&mut file, options)
                 .map_err(|error| error.at(target)),
@@ -119,20 +156,27 @@ impl Edits<'_> {
         self.model.check_unchanged()?;
         Ok(Saved {
             model_bytes: model.len(),
-            data: Vec::new(),
+            ..Saved::default()
         })
     }
 
-    fn save_to_file(&self, target: &Path, options: &SaveOptions) -> Result<Saved, WriteError> {
-        output::check_target(self.model, target, options.in_place)?;
+    fn save_to_file(
+        &self,
+        target: &Path,
+        options: &SaveOptions,
+        gate: &Gate,
+    ) -> Result<Saved, WriteError> {
+        target::check_target(self.model, target, options.in_place)?;
         let plan = self.plan(target, options)?;
-        let mut outputs = Vec::new();
-        let mut flaws = Vec::new();
-        for (path, rope) in plan.data {
-            let path = output::data_path(self.model, target, &path, options.in_place)?;
-            outputs.push((self.write(path, &rope, &mut flaws)?, rope.len()));
+        let place = Place::new(target, self.model.files.path(), gate);
+        let mut leftovers = place.sweep(directory_of(target), Purpose::Output);
+        let (mut data, mut flaws) = (Vec::new(), Vec::new());
+        for (path, rope) in &plan.data {
+            let path = target::data_path(self.model, target, path, options.in_place)?;
+            data.push(self.write(&place, path, Purpose::Output, rope, &mut flaws)?);
         }
-        let model = self.write(target.to_owned(), &plan.model, &mut flaws)?;
+        let model = target.to_owned();
+        let model = self.write(&place, model, Purpose::Output, &plan.model, &mut flaws)?;
         if !flaws.is_empty() {
             return Err(WriteError::Unrepresentable {
                 file: target.to_owned(),
@@ -140,33 +184,93 @@ impl Edits<'_> {
             });
         }
         self.model.check_unchanged()?;
-        let data = outputs
-            .iter()
-            .map(|(output, length)| (output.target().to_owned(), *length))
-            .collect();
-        output::publish(
-            outputs
-                .into_iter()
-                .map(|(output, _)| output)
-                .chain([model])
-                .collect(),
-        )?;
+        self.publish(&place, &plan, data, model)?;
+        leftovers.extend(place.sweep(directory_of(target), Purpose::Detour));
+        let lengths = plan.data.iter().map(|(path, rope)| {
+            let path = directory_of(target).join(path);
+            (path, rope.len())
+        });
         Ok(Saved {
             model_bytes: plan.model.len(),
-            data,
+            data: lengths.collect(),
+            leftovers,
         })
     }
 
-    fn write(
+    fn write<'p>(
         &self,
+        place: &Place<'p>,
         path: PathBuf,
+        purpose: Purpose,
         rope: &Rope,
         flaws: &mut Vec<Flaw>,
-    ) -> Result<Output, WriteError> {
-        let mut output = Output::create(path, self.model.files.path())?;
-        let (file, name) = output.parts();
-        flaws.extend(pump::pump(self.model, rope, file, name)?);
+    ) -> Result<Temporary<'p>, WriteError> {
+        let name = path.clone();
+        let mut output = place.create(path, purpose)?;
+        flaws.extend(pump::pump(self.model, rope, &mut output, &name)?);
         Ok(output)
+    }
+
+    fn publish<'p>(
+        &self,
+        place: &Place<'p>,
+        plan: &Plan,
+        data: Vec<Temporary<'p>>,
+        model: Temporary<'p>,
+    ) -> Result<(), WriteError> {
+        let all = || data.iter().chain([&model]);
+        if all().any(publish::replaces) {
+            all().try_for_each(Temporary::sync)?;
+        }
+        if data.is_empty() {
+            return model.publish().map(drop);
+        }
+        let _turn = publish::turn(model.target());
+        match data.iter().any(publish::replaces) {
+            true => {
+                let detour = self.detour(place, plan, &data, &model)?;
+                publish::by_detour(detour, data, model)
+            }
+            false => publish::directly(data, model),
+        }
+    }
+
+    /// The model and its data once more, referring to each other under the data's temporary name.
+    fn detour<'p>(
+        &self,
+        place: &Place<'p>,
+        plan: &Plan,
+        data: &[Temporary<'p>],
+        model: &Temporary<'p>,
+    ) -> Result<Detour<'p>, WriteError> {
+        let target = model.target();
+        let linked = match data {
+            [data] if !plan.is_verbatim => place.link(data).ok(),
+            _ => None,
+        };
+        let is_linked = linked.is_some();
+        let mut bridge = match linked {
+            Some(linked) => linked,
+            None => place.create(target.to_owned(), Purpose::Detour)?,
+        };
+        let location = target::file_name(bridge.path())?;
+        let mut file = DataFile {
+            location: location.to_owned(),
+            rope: Rope::default(),
+            threshold: plan.threshold,
+        };
+        let rope = self.render(Some(&mut file))?;
+        if !is_linked {
+            pump::pump(self.model, &file.rope, &mut bridge, target)?;
+            bridge.sync()?;
+        }
+        let mut flaws = Vec::new();
+        let model = self.write(place, target.to_owned(), Purpose::Output, &rope, &mut flaws)?;
+        model.sync()?;
+        Ok(Detour {
+            data: bridge,
+            model,
+        })
     }
 
     fn plan(&self, target: &Path, options: &SaveOptions) -> Result<Plan, WriteError> {
@@ -179,19 +283,17 @@ impl Edits<'_> {
             return Ok(Plan {
                 model: whole(self.model),
                 data: copies(self.model, target),
+                is_verbatim: true,
+                threshold: None,
             });
         }
         let always =
             (options.external_data == ExternalPolicy::Always).then_some(options.size_threshold);
         let plan = match options.external_data {
-            ExternalPolicy::Never => Plan {
-                model: self.to_rope()?,
-                data: Vec::new(),
-            },
-            ExternalPolicy::Auto if !self.model.has_external_data() => Plan {
-                model: self.to_rope()?,
-                data: Vec::new(),
-            },
+            ExternalPolicy::Never => Plan::inline(self.to_rope()?),
+            ExternalPolicy::Auto if !self.model.has_external_data() => {
+                Plan::inline(self.to_rope()?)
+            }
             _ => self.with_data_file(target, always)?,
         };
         if plan.model.len() > options.longest_model && options.external_data == ExternalPolicy::Auto
@@ -205,7 +307,7 @@ impl Edits<'_> {
     }
 
     fn with_data_file(&self, target: &Path, threshold: Option<u64>) -> Result<Plan, WriteError> {
-        let location = output::data_name(target)?;
+        let location = target::data_name(target)?;
         let mut data = DataFile {
             location: location.clone(),
             rope: Rope::default(),
@@ -217,8 +319,44 @@ impl Edits<'_> {
         } else {
             vec![(PathBuf::from(location), data.rope)]
         };
-        Ok(Plan { model, data })
+        Ok(Plan {
+            model,
+            data,
+            is_verbatim: false,
+            threshold,
+        })
     }
+}
+
+/// Writes a file of any kind as models are written: whole under its name, or not at all.
+///
+/// # Errors
+/// If the file cannot be written; it then is what it was.
+pub fn write_file(target: &Path, bytes: &[u8]) -> Result<Vec<Leftover>, WriteError> {
+    write_file_through(target, bytes, &gate::open)
+}
+
+fn write_file_through(
+    target: &Path,
+    bytes: &[u8],
+    gate: &Gate,
+) -> Result<Vec<Leftover>, WriteError> {
+    let failed = |source| io_error(target, source);
+    let path = match target::destination(target)? {
+        Destination::File(path) => path,
+        Destination::Stream(mut file) => {
+            return file.write_all(bytes).map(|()| Vec::new()).map_err(failed);
+        }
+    };
+    let place = Place::new(&path, Some(&path), gate);
+    let leftovers = place.sweep(directory_of(&path), Purpose::Output);
+    let mut output = place.create(path.clone(), Purpose::Output)?;
+    output.write_all(bytes).map_err(failed)?;
+    if publish::replaces(&output) {
+        output.sync()?;
+    }
+    output.publish()?;
+    Ok(leftovers)
 }
 
 /// The model's own file.
@@ -228,7 +366,7 @@ fn whole(model: &Model) -> Rope {
 
 /// The model's data files under their own names, unless the target is beside them.
 fn copies(model: &Model, target: &Path) -> Vec<(PathBuf, Rope)> {
-    let canonical = |path: &Path| super::external::directory_of(path).canonicalize().ok();
+    let canonical = |path: &Path| directory_of(path).canonicalize().ok();
     if model.path().and_then(canonical) == canonical(target) {
         return Vec::new();
     }
@@ -284,6 +422,20 @@ pub(crate) fn io_error(file: &Path, source: io::Error) -> WriteError {
 }
 
 impl WriteError {
+    /// The same error, where the result stands all the same, with its data in another file than its own.
+    fn but_stands(self, data: &Path) -> WriteError {
+        match self {
+            WriteError::Io { file, source, .. } => WriteError::Refused {
+                file,
+                reason: format!(
+                    "{source}; the model is written and complete, but keeps its data in {}, so run again",
+                    data.display()
+                ),
+            },
+            other => other,
+        }
+    }
+
     /// The same error with the name of the target in it.
     fn at(mut self, target: &Path) -> WriteError {
         if let WriteError::Io { file, .. }

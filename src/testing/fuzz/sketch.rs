@@ -360,7 +360,7 @@ impl Drawing<'_> {
         if on.rank() < 2 {
             return None;
         }
-        let yes = crate::testing::Tensor::bools(&[], [on.b % 2 == 0]);
+        let yes = crate::testing::Tensor::bools(&[], [on.b.is_multiple_of(2)]);
         let condition = self.graph.constant_parameter("condition", yes);
         let number = self.live.len();
         let branch = |name: &str, deep: bool| {
@@ -376,7 +376,7 @@ impl Drawing<'_> {
                 inner.shape(on.shape).output(&format!("{name}_{number}"))
             })
         };
-        let (then, otherwise) = (branch("then", true), branch("else", on.a % 2 == 0));
+        let (then, otherwise) = (branch("then", true), branch("else", on.a.is_multiple_of(2)));
         let value = self.graph.op("If", &[&condition]).attr("then_branch", then);
         Some(
             value
@@ -442,7 +442,7 @@ fn pool(on: &On<'_>) -> Option<Value> {
     if !on.is_wide(2) {
         return None;
     }
-    let op = if on.a % 2 == 0 {
+    let op = if on.a.is_multiple_of(2) {
         "AveragePool"
     } else {
         "MaxPool"
@@ -454,7 +454,7 @@ fn pool(on: &On<'_>) -> Option<Value> {
     } else {
         value.pads(vec![1; 2 * on.spatial()])
     };
-    let counts_pads = on.a % 2 == 0 && on.b & 4 != 0;
+    let counts_pads = on.a.is_multiple_of(2) && on.b & 4 != 0;
     Some(if counts_pads {
         value.attr("count_include_pad", 1)
     } else {
@@ -468,7 +468,7 @@ fn global_pool(on: &On<'_>) -> Option<Value> {
         0 => on.x.global_average_pool(),
         _ => on.x.global_max_pool(),
     };
-    Some(if on.b % 2 == 0 {
+    Some(if on.b.is_multiple_of(2) {
         value
     } else {
         value.flatten()
@@ -499,7 +499,7 @@ fn reshape(on: &On<'_>) -> Option<Value> {
     let mut shape: Vec<i64> = on.shape.iter().map(|&extent| extent as i64).collect();
     let axis = on.axis(on.a);
     let extent = *shape.get(axis)?;
-    if on.b % 2 == 0 && axis + 1 < shape.len() {
+    if on.b.is_multiple_of(2) && axis + 1 < shape.len() {
         shape[axis] *= shape.remove(axis + 1);
     } else if shape.len() < 5 {
         let part = [2, 3].into_iter().find(|part| extent % part == 0)?;
@@ -559,7 +559,7 @@ fn space(on: &On<'_>) -> Option<Value> {
     let [_, channels, height, width] = *on.shape else {
         return None;
     };
-    if channels % 4 == 0 && on.a % 2 == 0 {
+    if channels % 4 == 0 && on.a.is_multiple_of(2) {
         return Some(on.x.op("DepthToSpace").attr("blocksize", 2));
     }
     let is_even = height % 2 == 0 && width % 2 == 0;

@@ -1,6 +1,7 @@
 //! Functions of single elements and of lines of elements.
 
-use super::generator::{Draw, Generator, Live};
+use super::generator::{Draw, Generator};
+use super::live::Live;
 use crate::testing::{DataType, Tensor, Value};
 
 pub(super) const DRAWS: &[(u32, Draw)] = &[

@@ -1,6 +1,7 @@
 //! Nested graphs and model-local functions around a chain of nodes that keeps its shape.
 
-use super::generator::{Draw, Generator, Live};
+use super::generator::{Draw, Generator};
+use super::live::Live;
 use crate::onnx::proto::attribute_proto::AttributeType;
 use crate::testing::{DataType, Graph, Tensor, Value};
 

@@ -1,11 +1,12 @@
 //! Operators over several live values.
 
-use super::generator::{Draw, Generator, Live};
+use super::generator::{Draw, Generator};
+use super::live::Live;
 use crate::testing::Value;
 
 pub(super) const DRAWS: &[(u32, Draw)] = &[
     (8, binary),
-    (2, variadic),
+    (4, variadic),
     (5, concat),
     (2, product),
     (2, gated),
@@ -48,7 +49,7 @@ fn binary(generator: &mut Generator<'_>, x: &Live) -> Option<Vec<Value>> {
 fn variadic(generator: &mut Generator<'_>, x: &Live) -> Option<Vec<Value>> {
     let second = generator.partner(|other| other.shape() == x.shape())?;
     let third = generator.partner(|other| other.shape() == x.shape())?;
-    let op_type = *generator.pick(&["Sum", "Mean", "Max", "Min"]);
+    let op_type = *generator.pick(&["Sum", "Sum", "Sum", "Mean", "Max", "Min"]);
     Some(vec![
         generator
             .graph

@@ -6,8 +6,9 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::live::Live;
 use super::{
-    Options, activations, batch_norms, bodies, combinations, linear, random_inputs, shapes, windows,
+    Recipe, activations, batch_norms, bodies, combinations, linear, random_inputs, shapes, windows,
 };
 use crate::onnx::proto::{GraphProto, NodeProto};
 use crate::testing::builder::{Mark, Parameters};
@@ -15,52 +16,8 @@ use crate::testing::{DataType, Graph, Storage, Tensor, Value, reference};
 
 /// No value has more elements than that.
 const MOST_ELEMENTS: usize = 3000;
-
-/// A value that nodes may read, with what it is on the sample.
-#[derive(Clone, Debug)]
-pub(super) struct Live {
-    pub(super) value: Value,
-    pub(super) sample: Tensor,
-    uses: usize,
-}
-
-impl Live {
-    pub(super) fn shape(&self) -> &[usize] {
-        &self.sample.shape
-    }
-
-    pub(super) fn rank(&self) -> usize {
-        self.sample.rank()
-    }
-
-    /// Extents after batch and channel.
-    pub(super) fn spatial(&self) -> &[usize] {
-        self.sample.shape.get(2..).unwrap_or_default()
-    }
-
-    /// Whether each of that many equal parts has elements far enough apart to divide by their
-    /// deviation.
-    pub(super) fn spreads_over(&self, parts: usize) -> bool {
-        let length = (self.sample.data.len() / parts.max(1)).max(1);
-        self.sample.data.chunks(length).all(spreads)
-    }
-
-    /// Whether the elements of each channel are far enough apart.
-    pub(super) fn channels_spread(&self) -> bool {
-        let inner: usize = self.spatial().iter().product::<usize>().max(1);
-        let channels = self.channels();
-        let of = |channel: usize| -> Vec<f64> {
-            let elements = self.sample.data.iter().enumerate();
-            let own = elements.filter(|(at, _)| at / inner % channels == channel);
-            own.map(|(_, &element)| element).collect()
-        };
-        (0..channels).all(|channel| spreads(&of(channel)))
-    }
-
-    pub(super) fn channels(&self) -> usize {
-        self.sample.shape.get(1).copied().unwrap_or(1)
-    }
-}
+/// How often a step draws before it gives up.
+const TRIES: usize = 50;
 
 /// Appends some nodes that read the value, or declines.
 pub(super) type Draw = fn(&mut Generator<'_>, &Live) -> Option<Vec<Value>>;
@@ -68,7 +25,7 @@ pub(super) type Draw = fn(&mut Generator<'_>, &Live) -> Option<Vec<Value>>;
 pub(super) struct Generator<'a> {
     pub(super) graph: &'a Graph,
     pub(super) random: ChaCha8Rng,
-    pub(super) options: &'a Options,
+    recipe: &'a Recipe,
     pub(super) opset: i64,
     pub(super) dtype: DataType,
     pub(super) live: Vec<Live>,
@@ -76,104 +33,96 @@ pub(super) struct Generator<'a> {
     pub(super) statistics: Vec<(usize, [Value; 4])>,
     /// Shape and value of each convolution's weight, to be shared.
     pub(super) kernels: Vec<(Vec<usize>, Value)>,
+    /// Integer inputs of zeros and ones.
+    pub(super) indices: Vec<Value>,
     samples: BTreeMap<String, Tensor>,
-    seed: u64,
     names: usize,
     draws: Vec<(u32, Draw)>,
 }
 
 impl<'a> Generator<'a> {
-    pub(super) fn new(graph: &'a Graph, seed: u64, options: &'a Options) -> Generator<'a> {
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let opset = random.random_range(options.opsets.clone());
-        let dtype = options
-            .dtype
-            .unwrap_or_else(|| drawn_type(&mut random, opset));
-        graph.opset(opset).dtype(dtype).seed(seed);
+    pub(super) fn new(graph: &'a Graph, recipe: &'a Recipe) -> Generator<'a> {
+        let mut random = ChaCha8Rng::seed_from_u64(recipe.seed);
+        graph.opset(recipe.opset).dtype(recipe.dtype);
+        graph.seed(recipe.seed);
+        if let Some(version) = recipe.ir_version {
+            graph.ir_version(version);
+        }
         if random.random_bool(0.2) {
             graph.storage(Storage::Typed);
         }
         match random.random_range(0..10) {
-            0 => drop(graph.parameters(Parameters::ConstantNodes)),
-            1 if options.overridable => drop(graph.parameters(Parameters::OverridableInitializers)),
+            0 => _ = graph.parameters(Parameters::ConstantNodes),
+            1 if recipe.options.overridable => {
+                graph.parameters(Parameters::OverridableInitializers);
+            }
             _ => {}
         }
         if random.random_bool(0.3) {
             graph.with_value_info();
         }
-        let tables = [
-            activations::DRAWS,
-            batch_norms::DRAWS,
-            combinations::DRAWS,
-            linear::DRAWS,
-            shapes::DRAWS,
-            windows::DRAWS,
-        ];
-        let mut draws = tables.concat();
-        if options.nested {
-            draws.extend(bodies::NESTED);
-        }
-        if options.functions && opset >= 9 {
-            draws.extend(bodies::FUNCTIONS);
-        }
-        if options.training {
-            draws.extend(batch_norms::TRAINING);
-        }
-        if options.jumps {
-            draws.extend(activations::JUMPS);
+        if random.random_bool(0.3) {
+            graph.metadata("drawn from", &recipe.seed.to_string());
         }
         Generator {
             graph,
             random,
-            options,
-            opset,
-            dtype,
+            recipe,
+            opset: recipe.opset,
+            dtype: recipe.dtype,
             live: Vec::new(),
             statistics: Vec::new(),
             kernels: Vec::new(),
+            indices: Vec::new(),
             samples: BTreeMap::new(),
-            seed,
             names: 0,
-            draws,
+            draws: draws(recipe),
         }
     }
 
     pub(super) fn generate(mut self) {
         self.inputs();
-        let wanted = self.random.random_range(self.options.nodes.clone());
-        let most = *self.options.nodes.end();
-        for _ in 0..50 * wanted {
-            let before = self.graph.mark();
-            if before.nodes() >= wanted {
+        for &step in &self.recipe.steps {
+            if self.graph.mark().nodes() >= self.recipe.nodes {
                 break;
             }
+            self.random = ChaCha8Rng::seed_from_u64(step);
+            self.step();
+        }
+        self.random = ChaCha8Rng::seed_from_u64(!self.recipe.seed);
+        self.name_outputs();
+    }
+
+    /// Draws until something is kept.
+    fn step(&mut self) {
+        for _ in 0..TRIES {
+            let before = self.graph.mark();
             let at = self.reader();
             let operand = self.live[at].clone();
             let Some(&(_, draw)) = self.weighted() else {
-                break;
+                return;
             };
-            if let Some(values) = draw(&mut self, &operand) {
-                let kept = self.graph.mark().nodes() <= most && self.keep(before, &values);
-                if kept {
-                    self.follow_up(most);
-                    continue;
-                }
+            if let Some(values) = draw(self, &operand)
+                && self.graph.mark().nodes() <= self.recipe.nodes
+                && self.keep(before, &values)
+            {
+                return self.follow_up();
             }
             self.graph.undo(before);
             self.forget();
         }
-        self.name_outputs();
     }
 
     /// A BatchNormalization after what was just kept, as often as the options ask for.
-    fn follow_up(&mut self, most: usize) {
+    fn follow_up(&mut self) {
+        let most = self.recipe.nodes;
         let Some(last) = self.live.last().cloned() else {
             return;
         };
         let before = self.graph.mark();
         if last.rank() < 2
             || before.nodes() >= most
-            || !self.random.random_bool(self.options.batch_norms)
+            || !self.random.random_bool(self.recipe.options.batch_norms)
         {
             return;
         }
@@ -190,7 +139,15 @@ impl<'a> Generator<'a> {
         let values: Vec<Value> = (0..count)
             .map(|number| self.input(&format!("x_{number}")))
             .collect();
-        let drawn = random_inputs(&self.graph.snapshot(), self.seed).unwrap_or_default();
+        if self.random.random_bool(0.25) {
+            let indices = self
+                .graph
+                .typed_input("indices", DataType::Int64, [2usize, 3]);
+            self.indices.push(indices);
+        }
+        let drawn = random_inputs(&self.graph.snapshot(), self.recipe.seed).unwrap_or_default();
+        let indices = drawn.iter().skip(values.len()).cloned();
+        self.samples.extend(indices);
         for (value, (name, sample)) in values.into_iter().zip(drawn) {
             self.samples.insert(name, sample.clone());
             self.live.push(Live {
@@ -256,13 +213,18 @@ impl<'a> Generator<'a> {
         self.graph.drawn_parameter(&name, shape, low, high)
     }
 
-    /// Which live value the next node reads: often one that nobody reads yet, often a late one.
+    /// Which live value the next node reads: often one that nobody reads yet, often the last of them.
     fn reader(&mut self) -> usize {
         let unread: Vec<usize> = (0..self.live.len())
             .filter(|&at| self.live[at].uses == 0)
             .collect();
-        if !unread.is_empty() && self.chance(0.7) {
-            return *self.pick(&unread);
+        if let Some(&last) = unread.last()
+            && self.chance(0.75)
+        {
+            return match self.chance(0.6) {
+                true => last,
+                false => *self.pick(&unread),
+            };
         }
         let count = self.live.len();
         let first = if self.chance(0.6) {
@@ -362,20 +324,35 @@ impl<'a> Generator<'a> {
     }
 }
 
-fn drawn_type(random: &mut ChaCha8Rng, opset: i64) -> DataType {
-    match random.random_range(0..12) {
-        0 => DataType::Double,
-        1 => DataType::Float16,
-        // Conv and its kin take bfloat16 since opset 22.
-        2 if opset >= 22 => DataType::Bfloat16,
-        _ => DataType::Float,
+/// What may be drawn, with how often.
+fn draws(recipe: &Recipe) -> Vec<(u32, Draw)> {
+    let tables = [
+        activations::DRAWS,
+        batch_norms::DRAWS,
+        combinations::DRAWS,
+        linear::DRAWS,
+        shapes::DRAWS,
+        windows::DRAWS,
+    ];
+    let mut draws = tables.concat();
+    let options = &recipe.options;
+    if options.nested {
+        draws.extend(bodies::NESTED);
     }
-}
-
-fn spreads(part: &[f64]) -> bool {
-    let length = part.len() as f64;
-    let mean = part.iter().sum::<f64>() / length;
-    part.len() >= 5 && part.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / length > 0.01
+    // Model-local functions came with IR version 8.
+    if options.functions
+        && recipe.opset >= 9
+        && recipe.ir_version.is_none_or(|version| version >= 8)
+    {
+        draws.extend(bodies::FUNCTIONS);
+    }
+    if options.training {
+        draws.extend(batch_norms::TRAINING);
+    }
+    if options.jumps {
+        draws.extend(activations::JUMPS);
+    }
+    draws
 }
 
 /// Neither vanishing nor exploding, and not too large to run.

@@ -1,6 +1,8 @@
 //! Operators with a weight.
 
-use super::generator::{Draw, Generator, Live};
+use super::batch_norms;
+use super::generator::{Draw, Generator};
+use super::live::Live;
 use crate::testing::{DataType, Tensor, Value};
 
 pub(super) const DRAWS: &[(u32, Draw)] = &[
@@ -11,6 +13,7 @@ pub(super) const DRAWS: &[(u32, Draw)] = &[
     (3, recurrent),
     (5, normalize),
     (2, gather),
+    (3, embedding),
 ];
 
 fn conv(generator: &mut Generator<'_>, x: &Live) -> Option<Vec<Value>> {
@@ -234,6 +237,16 @@ fn gather(generator: &mut Generator<'_>, x: &Live) -> Option<Vec<Value>> {
     let index = generator.graph.constant_parameter("index", index);
     let row = generator.graph.op("Gather", &[&table, &index]);
     Some(vec![x.value.add(row)])
+}
+
+/// Rows of a table at places that are an input, which then are channels.
+fn embedding(generator: &mut Generator<'_>, _: &Live) -> Option<Vec<Value>> {
+    let indices = generator.indices.first()?.clone();
+    let (rows, width) = (2 + generator.random_below(3), 3 + generator.random_below(4));
+    let table = generator.weight("table", &[rows, width], -1.0, 1.0);
+    let value = generator.graph.op("Gather", &[&table, &indices]);
+    let value = value.transpose([0, 2, 1]);
+    Some(vec![batch_norms::batch_norm_of(generator, &value, width)])
 }
 
 impl Generator<'_> {

@@ -1,5 +1,7 @@
 //! Valid models made from a seed: graphs of 5 to 200 nodes full of BatchNormalization.
 //!
+//! A [`Recipe`] is what a model is made from: settings, and a seed for each of its steps.
+//! With a step less it still makes a valid model, so what fails can be made smaller step by step.
 //! Each node is run by the reference executor as soon as it is made, on one sample of the inputs;
 //! it stays if its results neither vanish nor explode, so every model runs and says something.
 //! What is drawn: operators, weights, groups, ranks, paddings, element types, opsets 7 to 24,
@@ -15,6 +17,8 @@ mod bodies;
 mod combinations;
 mod generator;
 mod linear;
+mod live;
+mod recipe;
 mod shapes;
 mod windows;
 
@@ -23,12 +27,11 @@ use std::ops::RangeInclusive;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::builder::model;
 use super::tensor::{DataType, Tensor};
 use crate::onnx::proto::tensor_shape_proto::dimension::Value as Dimension;
 use crate::onnx::proto::type_proto::Value as Type;
 use crate::onnx::proto::{ModelProto, ValueInfoProto};
-use generator::Generator;
+pub use recipe::Recipe;
 
 /// What [`random_model`] may draw.
 #[derive(Clone, Debug)]
@@ -77,13 +80,13 @@ impl Default for Options {
 ///
 /// If the options leave nothing to draw.
 pub fn random_model(seed: u64, options: &Options) -> ModelProto {
-    model(|graph| Generator::new(graph, seed, options).generate())
+    Recipe::draw(seed, options).model()
 }
 
 /// Inputs for a model whose graph inputs have known extents: one tensor for each input that is no
 /// initializer.
 ///
-/// Floats come from ±1, booleans from both; a named extent is taken as 2.
+/// Floats come from ±1, booleans from both, integers from 0 and 1; a named extent is taken as 2.
 ///
 /// # Errors
 ///
@@ -120,7 +123,7 @@ fn random_input(input: &ValueInfoProto, random: &mut ChaCha8Rng) -> Result<Tenso
         .collect::<Result<Vec<_>, String>>()?;
     let count = shape.iter().product();
     let element = |_| match dtype {
-        DataType::Bool => f64::from(u8::from(random.random_bool(0.5))),
+        DataType::Bool | DataType::Int64 => f64::from(u8::from(random.random_bool(0.5))),
         _ => random.random_range(-1.0..1.0),
     };
     Ok(Tensor::new(

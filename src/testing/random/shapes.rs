@@ -1,6 +1,7 @@
 //! Operators that move elements, and reductions.
 
-use super::generator::{Draw, Generator, Live};
+use super::generator::{Draw, Generator};
+use super::live::Live;
 use crate::testing::{Tensor, Value};
 
 pub(super) const DRAWS: &[(u32, Draw)] = &[
@@ -18,8 +19,8 @@ pub(super) const DRAWS: &[(u32, Draw)] = &[
     (2, squeeze),
     (3, slice),
     (2, split_in_two),
-    (3, reduce),
-    (2, space),
+    (4, reduce),
+    (5, space),
     (1, tile),
     (1, expand),
     (1, gather),

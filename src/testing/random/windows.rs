@@ -1,15 +1,16 @@
 //! Pools, paddings and resizings.
 
-use super::generator::{Draw, Generator, Live};
+use super::generator::{Draw, Generator};
+use super::live::Live;
 use crate::testing::{DataType, Tensor, Value};
 
 pub(super) const DRAWS: &[(u32, Draw)] = &[
     (4, max_pool),
     (5, average_pool),
     (1, lp_pool),
-    (2, global_pool),
+    (5, global_pool),
     (4, pad),
-    (3, resize),
+    (5, resize),
 ];
 
 /// Kernel, strides and pads that suit the value.

@@ -124,6 +124,18 @@ pub(super) fn reply(verification: &Verification) -> Result<Vec<u8>, String> {
     message(verification)
 }
 
+/// One message, or as much of it as comes.
+pub(super) fn read_answer(mut output: impl Read) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // What was read before an error still counts.
+    let _ = output.by_ref().take(8).read_to_end(&mut bytes);
+    if let Some(length) = bytes.first_chunk::<8>() {
+        let length = u64::from_le_bytes(*length);
+        let _ = output.take(length).read_to_end(&mut bytes);
+    }
+    bytes
+}
+
 /// The verification that a worker's output holds, if it is whole.
 pub(super) fn answer(bytes: &[u8]) -> Option<Verification> {
     let (length, rest) = bytes.split_first_chunk::<8>()?;

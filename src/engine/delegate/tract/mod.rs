@@ -16,8 +16,12 @@ use crate::engine::element::ElementType;
 use crate::engine::guard;
 use crate::engine::tensor::Tensor;
 
-/// Fewer multiplications than this are done sooner than handed over.
+/// Fewer elements than this are done sooner than handed over.
 const WORTHWHILE: usize = 1 << 12;
+
+/// A weight that fewer positions are multiplied by is used up sooner than it is packed: packing takes some
+/// passes over it through fresh memory, which as many samples as a verification has do not earn back.
+const POSITIONS: usize = 256;
 
 /// The prepared nodes of one model.
 #[derive(Debug, Default)]
@@ -36,6 +40,7 @@ impl Delegate for Tract {
             && inputs.clone().all(is_f32)
             && inputs.clone().all(|tensor| !tensor.is_empty())
             && inputs.any(|tensor| tensor.len() > WORTHWHILE)
+            && positions(call) >= POSITIONS
     }
 
     fn run(&mut self, call: &Call<'_>) -> Option<Vec<Tensor>> {
@@ -57,4 +62,16 @@ impl Delegate for Tract {
         }
         outputs
     }
+}
+
+/// How many columns of its first input a product or a convolution of stride 1 multiplies its weight by.
+fn positions(call: &Call<'_>) -> usize {
+    let Some(Some(x)) = call.inputs.first() else {
+        return 0;
+    };
+    let channels = match call.node.op_type.as_str() {
+        "Conv" => x.shape().get(1),
+        _ => x.shape().last(),
+    };
+    channels.map_or(0, |&channels| x.len() / channels.max(1))
 }

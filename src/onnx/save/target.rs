@@ -1,0 +1,143 @@
+//! Targets: what may be written, and where.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::io_error;
+use crate::onnx::error::WriteError;
+use crate::onnx::external::directory_of;
+use crate::onnx::load::Model;
+use crate::onnx::source::Stamp;
+
+/// Links that lead to links, as deep as systems follow them.
+const MOST_LINKS: usize = 40;
+
+/// What stands at a target's path.
+pub(super) enum Destination {
+    /// A regular file or nothing; the path with links followed.
+    File(PathBuf),
+    /// A device or pipe, opened for writing.
+    Stream(File),
+}
+
+/// Follows links, and tells what can be renamed over from what has to be written to.
+pub(super) fn destination(target: &Path) -> Result<Destination, WriteError> {
+    let mut path = target.to_owned();
+    for _ in 0..MOST_LINKS {
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_symlink() => {
+                let next = fs::read_link(&path).map_err(|source| io_error(target, source))?;
+                path = directory_of(&path).join(next);
+            }
+            Ok(metadata) if metadata.is_dir() => {
+                return Err(refused(
+                    target,
+                    "it is a directory; give the name of a file in it",
+                ));
+            }
+            Ok(metadata) if !metadata.is_file() => {
+                let opened = File::options().write(true).open(&path);
+                return opened
+                    .map(Destination::Stream)
+                    .map_err(|source| io_error(target, source));
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(io_error(target, error));
+            }
+            Ok(_) | Err(_) => return Ok(Destination::File(path)),
+        }
+    }
+    Err(refused(
+        target,
+        "its links lead in a circle; choose another name",
+    ))
+}
+
+fn refused(file: &Path, reason: &str) -> WriteError {
+    WriteError::Refused {
+        file: file.to_owned(),
+        reason: reason.to_owned(),
+    }
+}
+
+/// Refuses targets that are a file of the model, unless it is the model itself and that is allowed.
+pub(super) fn check_target(model: &Model, target: &Path, in_place: bool) -> Result<(), WriteError> {
+    match model_file(model, target) {
+        Some(path) if Some(path) != model.path() => Err(refused(
+            target,
+            "it is the model's own data file; choose another name",
+        )),
+        Some(_) if !in_place => Err(refused(
+            target,
+            "it is the model that is read; choose another name, or allow writing in place",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The file of the model that a path leads to, if it leads to one.
+fn model_file<'a>(model: &'a Model, target: &Path) -> Option<&'a Path> {
+    let metadata = fs::metadata(target).ok()?;
+    let identity = Stamp::of(&metadata).identity;
+    let canonical = target.canonicalize().ok();
+    let same = |path: &Path, stamp: &Stamp| match identity {
+        Some(_) => stamp.identity == identity,
+        None => path.canonicalize().ok() == canonical,
+    };
+    model
+        .files
+        .stamps()
+        .find(|(path, stamp)| same(path, stamp))
+        .map(|(path, _)| path)
+}
+
+/// What the data file of a target is called.
+pub(super) fn data_name(target: &Path) -> Result<String, WriteError> {
+    Ok(format!("{}.data", file_name(target)?))
+}
+
+/// What a model calls a file beside it.
+pub(super) fn file_name(file: &Path) -> Result<&str, WriteError> {
+    let name = file.file_name().and_then(|name| name.to_str());
+    name.ok_or_else(|| {
+        refused(
+            file,
+            "its name is not UTF-8, so no model can name its data file; choose another name",
+        )
+    })
+}
+
+/// Where a data file goes, which must be within the target's directory and no file of the model's.
+pub(super) fn data_path(
+    model: &Model,
+    target: &Path,
+    data: &Path,
+    in_place: bool,
+) -> Result<PathBuf, WriteError> {
+    let directory = directory_of(target);
+    let path = directory.join(data);
+    fs::create_dir_all(directory_of(&path)).map_err(|source| io_error(&path, source))?;
+    let canonical = |path: &Path| path.canonicalize().map_err(|source| io_error(path, source));
+    if !canonical(directory_of(&path))?.starts_with(canonical(directory)?) {
+        return Err(refused(
+            &path,
+            "it leads out of the target's directory; choose another directory",
+        ));
+    }
+    if fs::symlink_metadata(&path)
+        .is_ok_and(|metadata| !metadata.is_file() && !metadata.is_symlink())
+    {
+        return Err(refused(
+            &path,
+            "it is not a regular file; choose another name for the model",
+        ));
+    }
+    if model_file(model, &path).is_some() && !in_place {
+        return Err(refused(
+            &path,
+            "it is a file of the model that is read; choose another name for the output",
+        ));
+    }
+    Ok(path)
+}
