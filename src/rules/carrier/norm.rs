@@ -152,11 +152,23 @@ fn over_last_axes(graph: &Graph<'_>, node: NodeId, affine: &Affine) -> Result<Ve
     fixed_along(graph, node, affine, |axis| axis < first)?;
     let rank = input.rank() - first;
     let scale = parameter(graph, node, 1)?;
-    let fits = |axis: usize| {
-        input.0[first + axis].known() == Some(affine.extent(first + axis))
-            || affine.extent(first + axis) == 1
+    let bias = match graph.input(node, 2) {
+        Some(_) => Some(parameter(graph, node, 2)?),
+        None => None,
     };
-    if scale.ndim() > rank || !(0..rank).all(fits) {
+    // What stands for the last axes has their extents, or 1.
+    let fits = |extents: &[usize]| {
+        let mut known = input.0[first..].iter().rev().zip(extents.iter().rev());
+        extents.len() <= rank
+            && known.all(|(dim, &extent)| extent == 1 || dim.known() == Some(extent))
+    };
+    let extents: Vec<usize> = (first..input.rank())
+        .map(|axis| affine.extent(axis))
+        .collect();
+    let is_known = fits(&extents)
+        && fits(scale.shape())
+        && bias.as_ref().is_none_or(|bias| fits(bias.shape()));
+    if !is_known {
         return Err(refuse(
             graph,
             node,
@@ -167,10 +179,7 @@ fn over_last_axes(graph: &Graph<'_>, node: NodeId, affine: &Affine) -> Result<Ve
     let affine = affine.map(|array| trimmed(&widened(array, 1), rank));
     let affine = affine.map(|array| widened(array, rank));
     let scale = widened(&scale, rank);
-    let bias = match graph.input(node, 2) {
-        Some(_) => widened(&parameter(graph, node, 2)?, rank),
-        None => scale.mapv(|_| 0.0),
-    };
+    let bias = bias.map_or_else(|| scale.mapv(|_| 0.0), |bias| widened(&bias, rank));
     // `scale` and `B` may be smaller than the axes they stand for; both must show what the affine varies along.
     let full = zip(&zip(&scale, &bias, |a, _| a), affine.scale(), |a, _| a);
     let full = zip(&full, affine.shift(), |a, _| a);
