@@ -12,7 +12,7 @@ mod error;
 mod index;
 pub mod shape;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 use ndarray::ArrayD;
@@ -145,7 +145,7 @@ pub struct Value<'m> {
     /// Where it comes from.
     pub origin: Origin<'m>,
     /// Who reads it: node and slot, from any scope.
-    pub consumers: Vec<(NodeId, usize)>,
+    pub consumers: BTreeSet<(NodeId, usize)>,
     /// Whether it is an output of its scope.
     pub is_output: bool,
     /// Whether something other than nodes names it: training_info or a quantization annotation.

@@ -39,7 +39,9 @@ pub(super) fn directly(data: Vec<Temporary<'_>>, model: Temporary<'_>) -> Result
         .try_for_each(|output| output.publish().map(|path| published.push(path)));
     if outcome.is_err() {
         // There is nothing left to try if this fails too; the error that led here is the one to report.
-        published.iter().for_each(|path| drop(fs::remove_file(path)));
+        published
+            .iter()
+            .for_each(|path| drop(fs::remove_file(path)));
     }
     outcome
 }
