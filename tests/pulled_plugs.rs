@@ -1,113 +1,261 @@
-//! A run that is killed at any moment: the target is whole and old or whole and new, and the next run clears the rest.
+//! The program is ended at random moments, runs out of space and meets read-only places: the target stays whole.
 //!
-//! `BNFOLD_KILLS` says how many runs are killed, 30 unless given.
+//! `BNFOLD_LONG=1` kills 200 times, otherwise 40; what a machine does not allow is skipped and said.
 
 #![cfg(unix)]
-#![expect(
-    clippy::print_stdout,
-    reason = "how many runs were killed is for its reader"
-)]
+#![expect(clippy::print_stdout, reason = "what was measured or skipped is for its reader")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod desk;
+#[expect(dead_code, reason = "shared between test files")]
+#[path = "files/models.rs"]
+mod models;
+#[expect(dead_code, reason = "shared between test files")]
+#[path = "hostile/parts.rs"]
+mod parts;
 
-use std::process::{Command, Stdio};
-use std::thread;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use bnfold::testing::{ToBytes, model};
-use desk::{Desk, code, stderr};
+use bnfold::onnx::{Model, ReadOptions};
+use models::tensor;
+use parts::plain;
+use prost::Message;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rustix::process::{Pid, Signal, kill_process};
 
-fn kills() -> u32 {
-    let wanted = std::env::var("BNFOLD_KILLS").ok();
-    wanted.and_then(|count| count.parse().ok()).unwrap_or(30)
+/// Bytes of the weight beside the folded one, so that writing takes a while.
+const BALLAST: usize = 24 << 20;
+
+fn big(value: f32) -> Vec<u8> {
+    let mut message = plain();
+    let graph = message.graph.as_mut().unwrap();
+    let count = BALLAST / 4;
+    graph
+        .initializer
+        .push(tensor("ballast", &[count as i64], &vec![value; count]));
+    message.encode_to_vec()
 }
 
-/// Some megabytes, so that writing takes a while.
-fn net() -> Vec<u8> {
-    model(|g| {
-        let mut x = g.input("x", [1, 256, 4, 4]);
-        for _ in 0..12 {
-            x = x.conv(256).kernel([3, 3]).pads([1; 4]).batch_norm().relu();
-        }
-        x.output("y")
-    })
-    .to_bytes()
+/// The ballast's first element, if the target is there; it must be readable and its data its own.
+fn held(target: &Path) -> Option<(usize, f64, f64)> {
+    fs::symlink_metadata(target).ok()?;
+    let options = ReadOptions {
+        allow_hard_links: true,
+        ..ReadOptions::default()
+    };
+    let model = Model::open_with(target, &options).expect("the target is whole");
+    let ballast = model
+        .graph
+        .initializers
+        .iter()
+        .find(|t| t.name == *"ballast");
+    let elements = model.read_f64(ballast.unwrap()).unwrap();
+    Some((
+        model.graph.nodes.len(),
+        elements[0],
+        *elements.last().unwrap(),
+    ))
 }
 
-fn command(desk: &Desk) -> Command {
+fn fold(input: &Path, target: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bnfold"));
+    command.arg(input).arg("-o").arg(target).args(arguments);
     command
-        .current_dir(desk.path(""))
-        .args(["in.onnx", "-o", "out.onnx", "--no-verify"])
-        .stdin(Stdio::null())
+        .args(["--no-verify", "-q"])
         .stdout(Stdio::null())
-        .stderr(Stdio::null());
+        .stderr(Stdio::piped());
     command
 }
 
-fn left(desk: &Desk) -> Vec<String> {
-    let files = desk.files();
-    files
-        .into_iter()
-        .filter(|name| name.starts_with(".bnfold-"))
-        .collect()
+/// Runs to the end, and gives the exit code and what was said.
+fn ended(command: &mut Command) -> (i32, String) {
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code().expect("it ends by itself"), said)
+}
+
+fn temporaries(directory: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let is_ours = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        name.starts_with(".bnfold-")
+    };
+    paths.filter(is_ours).collect()
+}
+
+fn killed(mut command: Command, after: Duration, signal: Signal) -> ExitStatus {
+    let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(after);
+    // One that has ended by itself is not waited for yet, so its id is still its own.
+    let _ = kill_process(Pid::from_child(&child), signal);
+    child.wait().unwrap()
+}
+
+fn kills() -> usize {
+    match std::env::var_os("BNFOLD_LONG") {
+        Some(_) => 200,
+        None => 40,
+    }
 }
 
 #[test]
-fn a_run_that_is_killed_leaves_a_whole_target_and_what_the_next_run_removes() {
-    let desk = Desk::new();
-    let input = net();
-    desk.put("in.onnx", &input);
-    let started = Instant::now();
-    assert!(command(&desk).status().expect("it runs").success());
-    let whole = started.elapsed();
-    let new = std::fs::read(desk.path("out.onnx")).expect("an output");
-    let (mut n_killed, mut n_left) = (0, 0);
-    for number in 0..kills() {
-        let old: &[u8] = if number % 2 == 0 { b"old" } else { &new };
-        desk.put("out.onnx", old);
-        let mut child = command(&desk).spawn().expect("it runs");
-        thread::sleep(whole * number / kills());
-        child.kill().expect("it is killed or has ended");
-        n_killed += u32::from(!child.wait().expect("it has ended").success());
-        let found = std::fs::read(desk.path("out.onnx")).expect("the target stands");
-        assert!(
-            found == old || found == new,
-            "kill {number}: {} bytes",
-            found.len()
-        );
+fn a_run_that_is_killed_leaves_the_old_target_or_the_new_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    fs::write(path("old.onnx"), big(1.0)).unwrap();
+    fs::write(path("in.onnx"), big(2.0)).unwrap();
+    let input = fs::read(path("in.onnx")).unwrap();
+    let target = path("out.onnx");
+    let flags = [["--external-data", "never"], ["--external-data", "always"]];
+    // What stands before each kill, and how long a whole run takes.
+    let prepared = [0, 1].map(|which| {
+        let inner = path(&format!("old{which}"));
+        fs::create_dir(&inner).unwrap();
+        let started = Instant::now();
+        let old = path("old.onnx");
         assert_eq!(
-            std::fs::read(desk.path("in.onnx")).expect("the input"),
-            input
+            ended(&mut fold(&old, &inner.join("out.onnx"), &flags[which])).0,
+            0
         );
-        let names = left(&desk);
-        n_left += names.len();
-        let again = desk.run(&["in.onnx", "-o", "out.onnx", "--no-verify"]);
-        assert_eq!(code(&again), 0, "{}", stderr(&again));
-        for name in names {
-            assert!(stderr(&again).contains(&name), "{}", stderr(&again));
+        (inner, started.elapsed())
+    });
+    let mut random = ChaCha8Rng::seed_from_u64(0);
+    let (mut n_old, mut n_new, mut n_left) = (0, 0, 0);
+    for round in 0..kills() {
+        let (inner, duration) = &prepared[round % 2];
+        for entry in fs::read_dir(inner).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), directory.path().join(entry.file_name())).unwrap();
         }
-        assert_eq!(left(&desk), Vec::<String>::new());
+        let signal = [Signal::KILL, Signal::KILL, Signal::TERM, Signal::INT][round / 2 % 4];
+        let after = duration.mul_f64(random.random_range(0.0..1.1));
+        killed(
+            fold(&path("in.onnx"), &target, &flags[round % 2]),
+            after,
+            signal,
+        );
+        match held(&target) {
+            Some((1, 1.0, 1.0)) => n_old += 1,
+            Some((1, 2.0, 2.0)) => n_new += 1,
+            other => panic!("round {round}: {other:?}"),
+        }
+        let left = temporaries(directory.path());
+        if left.is_empty() {
+            continue;
+        }
+        n_left += left.len();
+        let (code, said) = ended(&mut fold(&path("in.onnx"), &target, &flags[round % 2]));
+        assert_eq!(code, 0, "{said}");
+        let told = "which a run that was ended had left";
+        assert_eq!(said.matches(told).count(), left.len(), "{said}");
+        assert_eq!(temporaries(directory.path()), Vec::<PathBuf>::new());
+        assert_eq!(held(&target), Some((1, 2.0, 2.0)));
     }
+    assert_eq!(fs::read(path("in.onnx")).unwrap(), input);
     println!(
-        "{n_killed} of {} runs killed, {n_left} temporary files left and removed",
+        "{} kills: {n_old} old, {n_new} new, {n_left} temporary files left and swept",
         kills()
     );
-    assert!(n_killed > 0);
 }
 
 #[test]
-fn two_runs_on_one_target_both_leave_it_whole() {
-    let desk = Desk::new();
-    desk.put("in.onnx", &net());
-    for round in 0..4u32 {
-        let mut first = command(&desk).spawn().expect("it runs");
-        thread::sleep(Duration::from_millis(u64::from(round) * 5));
-        let mut second = command(&desk).spawn().expect("it runs");
-        assert!(first.wait().expect("it ends").success());
-        assert!(second.wait().expect("it ends").success());
-        assert_eq!(left(&desk), Vec::<String>::new());
-        let check = desk.run(&["verify", "in.onnx", "out.onnx"]);
-        assert_eq!(code(&check), 0, "{}", stderr(&check));
+fn two_runs_on_one_target_leave_one_of_them_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    fs::write(path("a.onnx"), big(1.0)).unwrap();
+    fs::write(path("b.onnx"), big(2.0)).unwrap();
+    let target = path("out.onnx");
+    for _ in 0..4 {
+        let runs = ["a.onnx", "b.onnx"].map(|name| {
+            let mut command = fold(&path(name), &target, &["--external-data", "always"]);
+            command.spawn().unwrap()
+        });
+        for run in runs {
+            assert!(run.wait_with_output().unwrap().status.success());
+        }
+        let held = held(&target);
+        assert!(
+            matches!(held, Some((1, 1.0, 1.0) | (1, 2.0, 2.0))),
+            "{held:?}"
+        );
+        assert_eq!(temporaries(directory.path()), Vec::<PathBuf>::new());
     }
+}
+
+#[test]
+fn whoever_has_the_old_target_open_keeps_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    fs::write(path("in.onnx"), big(2.0)).unwrap();
+    fs::write(path("out.onnx"), "old").unwrap();
+    let open = fs::File::open(path("out.onnx")).unwrap();
+    let mut command = fold(&path("in.onnx"), &path("out.onnx"), &[]);
+    assert_eq!(ended(&mut command).0, 0);
+    assert_eq!(std::io::read_to_string(open).unwrap(), "old");
+    assert_eq!(held(&path("out.onnx")), Some((1, 2.0, 2.0)));
+}
+
+/// A file system of a few megabytes, unmounted at the end; none where the machine does not allow it.
+struct Small(PathBuf);
+
+impl Small {
+    fn mount(at: PathBuf) -> Option<Small> {
+        fs::create_dir(&at).unwrap();
+        let mut mount = Command::new("mount");
+        mount
+            .args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"])
+            .arg(&at);
+        let done = mount.stderr(Stdio::null()).status();
+        if done.is_ok_and(|status| status.success()) {
+            return Some(Small(at));
+        }
+        println!("skipped: this machine mounts no tmpfs for this user");
+        None
+    }
+
+    fn read_only(&self) -> bool {
+        let mut mount = Command::new("mount");
+        let status = mount.args(["-o", "remount,ro"]).arg(&self.0).status();
+        status.is_ok_and(|status| status.success())
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        // A mount that cannot be undone goes with the machine.
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_or_read_only_place_keeps_what_stands_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let input = directory.path().join("in.onnx");
+    fs::write(&input, big(2.0)).unwrap();
+    let Some(small) = Small::mount(directory.path().join("small")) else {
+        return;
+    };
+    let target = small.0.join("out.onnx");
+    fs::write(&target, "old").unwrap();
+    for (external, advice) in [("never", "free some space"), ("always", "free some space")] {
+        let (code, said) = ended(&mut fold(&input, &target, &["--external-data", external]));
+        assert_eq!((code, said.lines().count()), (2, 1), "{said}");
+        assert!(said.contains(advice), "{said}");
+        assert_eq!(fs::read_to_string(&target).unwrap(), "old");
+        assert_eq!(temporaries(&small.0), Vec::<PathBuf>::new());
+        assert_eq!(fs::read_dir(&small.0).unwrap().count(), 1);
+    }
+    assert!(small.read_only());
+    let (code, said) = ended(&mut fold(&input, &target, &[]));
+    assert_eq!((code, said.lines().count()), (2, 1), "{said}");
+    assert!(
+        said.contains("choose a place that you may write to"),
+        "{said}"
+    );
+    assert_eq!(fs::read_to_string(&target).unwrap(), "old");
 }

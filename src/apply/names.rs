@@ -1,6 +1,6 @@
 //! Names that collide with nothing, in any scope.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::graph::Graph;
 use crate::onnx::model::Name;
@@ -9,6 +9,8 @@ use crate::onnx::model::Name;
 #[derive(Debug)]
 pub(super) struct Names {
     taken: HashSet<Name>,
+    /// How many names were tried for each stem and suffix; those are all taken.
+    attempts: HashMap<Name, usize>,
 }
 
 impl Names {
@@ -25,24 +27,23 @@ impl Names {
                 .chain(nodes)
                 .chain(model.reserved_names.iter().cloned())
                 .collect(),
+            attempts: HashMap::new(),
         }
     }
 
     /// A new name made from a stem and what the thing is: `conv1.weight` gives `conv1.weight_folded`.
     pub(super) fn fresh(&mut self, stem: &Name, suffix: &str) -> Name {
-        let mut attempt = 1;
+        let base = [stem.as_bytes(), b"_", suffix.as_bytes()].concat();
+        let attempts = self.attempts.entry(Name::from(&base[..])).or_default();
         loop {
-            let mut bytes = stem.as_bytes().to_vec();
-            bytes.extend_from_slice(b"_");
-            bytes.extend_from_slice(suffix.as_bytes());
-            if attempt > 1 {
-                bytes.extend_from_slice(format!("_{attempt}").as_bytes());
-            }
-            let name = Name::from(&bytes[..]);
+            *attempts += 1;
+            let name = match *attempts {
+                1 => Name::from(&base[..]),
+                attempt => Name::from(&[&base[..], format!("_{attempt}").as_bytes()].concat()[..]),
+            };
             if self.taken.insert(name.clone()) {
                 return name;
             }
-            attempt += 1;
         }
     }
 }

@@ -101,6 +101,7 @@ impl<'m> Graph<'m> {
     /// # Errors
     /// Why the value is no constant.
     pub fn constant(&self, value: ValueId) -> Result<Constant<'m>, NotConstant> {
+        let value = self.behind_identities(value);
         match &self.value(value).origin {
             Origin::Initializer {
                 overridable: true, ..
@@ -113,6 +114,18 @@ impl<'m> Graph<'m> {
             Origin::Node(node, 0) => self.node_constant(value, *node),
             Origin::Node(..) | Origin::Input | Origin::Undefined => Err(NotConstant::Variable),
         }
+    }
+
+    /// The constant that a run of Identity nodes hands on.
+    fn behind_identities(&self, mut value: ValueId) -> ValueId {
+        while let Origin::Node(node, 0) = self.value(value).origin
+            && &*self.node(node).op == "Identity"
+            && self.is_constant(value)
+            && let Some(input) = self.input(node, 0)
+        {
+            value = input;
+        }
+        value
     }
 
     /// A float constant's elements in f64.
@@ -250,11 +263,6 @@ impl<'m> Graph<'m> {
         }
         if let Some(tensor) = self.constant_tensor(node) {
             return Ok(Constant::Stored(tensor));
-        }
-        if &*self.node(node).op == "Identity"
-            && let Some(input) = self.input(node, 0)
-        {
-            return self.constant(input);
         }
         if let Some(known) = self.constants.computed.borrow().get(&value) {
             return known.clone().map(Constant::Computed);

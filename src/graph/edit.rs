@@ -3,6 +3,7 @@
 //! The planner performs them on its own copy to see what the next fold would meet; `apply` performs the same list.
 //! Invariant: an effect never touches a weight. A linear node collects affines in [`Pending`], in f64.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use ndarray::ArrayD;
@@ -152,9 +153,7 @@ impl<'m> Graph<'m> {
         let data_type = old.map_or(1, |old| self.value(old).data_type);
         let made = self.make(node, elements.clone(), stem, data_type);
         if let Some(old) = old {
-            self.value_mut(old)
-                .consumers
-                .retain(|&consumer| consumer != (node, slot));
+            self.value_mut(old).consumers.remove(&(node, slot));
         }
         self.connect(made, node, slot);
     }
@@ -169,7 +168,7 @@ impl<'m> Graph<'m> {
             name: stem,
             scope: self.node(node).scope,
             origin: Origin::Made(made),
-            consumers: Vec::new(),
+            consumers: BTreeSet::new(),
             is_output: false,
             is_reserved: false,
             data_type,
@@ -188,19 +187,18 @@ impl<'m> Graph<'m> {
             inputs.resize(slot + 1, None);
         }
         inputs[slot] = Some(value);
-        self.value_mut(value).consumers.push((node, slot));
+        self.value_mut(value).consumers.insert((node, slot));
     }
 
     /// Takes a node out of its inputs' consumers.
     fn detach(&mut self, node: NodeId) {
-        for input in self.node(node).inputs.clone().into_iter().flatten() {
-            self.value_mut(input)
-                .consumers
-                .retain(|&(consumer, _)| consumer != node);
+        let inputs = std::mem::take(&mut self.node_mut(node).inputs);
+        for (slot, input) in inputs.into_iter().enumerate() {
+            if let Some(input) = input {
+                self.value_mut(input).consumers.remove(&(node, slot));
+            }
         }
-        let node = self.node_mut(node);
-        node.inputs.clear();
-        node.alive = false;
+        self.node_mut(node).alive = false;
     }
 
     fn remove(&mut self, node: NodeId, slot: usize, keep: Keep) {
@@ -228,9 +226,7 @@ impl<'m> Graph<'m> {
     /// A sum of one operand is that operand, under the sum's name.
     fn remove_operand(&mut self, node: NodeId, slot: usize) {
         if let Some(operand) = self.node_mut(node).inputs[slot].take() {
-            self.value_mut(operand)
-                .consumers
-                .retain(|&consumer| consumer != (node, slot));
+            self.value_mut(operand).consumers.remove(&(node, slot));
         }
         let left: Vec<usize> = (0..self.node(node).inputs.len())
             .filter(|&slot| self.input(node, slot).is_some())
@@ -255,7 +251,7 @@ impl<'m> Graph<'m> {
             name: stem.clone(),
             scope,
             origin: Origin::Node(node, 0),
-            consumers: Vec::new(),
+            consumers: BTreeSet::new(),
             is_output: false,
             is_reserved: false,
             data_type,

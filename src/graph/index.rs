@@ -1,6 +1,6 @@
 //! Building the index: names to values, scope by scope.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 use super::{
@@ -37,9 +37,11 @@ impl<'m> Graph<'m> {
             constant: Vec::new(),
             constants: Rc::new(constant::Cache::new(reading, model.len())),
         };
+        let standard = model.functions.iter().filter(|f| f.domain.is_empty());
         let mut index = Index {
             graph,
             names: Vec::new(),
+            shadowed: standard.map(|function| &function.name).collect(),
         };
         index.main()?;
         for function in 0..model.functions.len() {
@@ -55,6 +57,8 @@ impl<'m> Graph<'m> {
 struct Index<'m> {
     graph: Graph<'m>,
     names: Vec<HashMap<Name, ValueId>>,
+    /// Standard operators that model-local functions take the place of.
+    shadowed: HashSet<&'m Name>,
 }
 
 impl<'m> Index<'m> {
@@ -240,10 +244,7 @@ impl<'m> Index<'m> {
 
     /// A model-local function may take the place of a standard operator.
     fn standard_op(&self, view: &NodeView) -> Rc<str> {
-        let functions = &self.graph.model.functions;
-        let is_function = functions
-            .iter()
-            .any(|f| f.domain == view.domain && f.name == view.op_type);
+        let is_function = self.shadowed.contains(&view.op_type);
         match (
             view.domain.is_empty() && !is_function,
             std::str::from_utf8(view.op_type.as_bytes()),
@@ -270,7 +271,7 @@ impl<'m> Index<'m> {
             name: name.clone(),
             scope,
             origin,
-            consumers: Vec::new(),
+            consumers: BTreeSet::new(),
             is_output: false,
             is_reserved: false,
             data_type: 0,
@@ -301,7 +302,7 @@ impl<'m> Index<'m> {
                 false => GraphError::Undefined { value, node },
             });
         };
-        self.graph.value_mut(id).consumers.push(by);
+        self.graph.value_mut(id).consumers.insert(by);
         Ok(id)
     }
 

@@ -13,7 +13,7 @@ mod index;
 mod order;
 pub mod shape;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 use ndarray::ArrayD;
@@ -146,7 +146,7 @@ pub struct Value<'m> {
     /// Where it comes from.
     pub origin: Origin<'m>,
     /// Who reads it: node and slot, from any scope.
-    pub consumers: Vec<(NodeId, usize)>,
+    pub consumers: BTreeSet<(NodeId, usize)>,
     /// Whether it is an output of its scope.
     pub is_output: bool,
     /// Whether something other than nodes names it: training_info or a quantization annotation.
@@ -255,10 +255,14 @@ impl<'m> Graph<'m> {
         }
     }
 
-    /// Consumers that read a value's elements, not just its shape.
-    pub fn readers(&self, value: ValueId) -> impl Iterator<Item = (NodeId, usize)> + '_ {
+    /// Consumers that read a value's elements, not just its shape, in the order of their places.
+    pub fn readers(&self, value: ValueId) -> impl Iterator<Item = (NodeId, usize)> + use<> {
         let consumers = self.value(value).consumers.iter().copied();
-        consumers.filter(|&(node, _)| !matches!(&*self.node(node).op, "Shape" | "Size"))
+        let reads =
+            |&(node, _): &(NodeId, usize)| !matches!(&*self.node(node).op, "Shape" | "Size");
+        let mut readers: Vec<_> = consumers.filter(reads).collect();
+        readers.sort_by_key(|&(node, slot)| (self.node(node).position, node, slot));
+        readers.into_iter()
     }
 }
 

@@ -21,7 +21,7 @@ struct Waiting {
 }
 
 impl Graph<'_> {
-    /// Places and consumers as they would be in a file that lists the nodes in the order of names.
+    /// Places as they would be in a file that lists the nodes in the order of names.
     pub(crate) fn set_canonical_order(&mut self) {
         let mut waiting = Waiting::new(self);
         let mut rank = vec![0u32; self.nodes.len()];
@@ -33,10 +33,6 @@ impl Graph<'_> {
         }
         for (node, &rank) in self.nodes.iter_mut().zip(&rank) {
             node.position = (rank, 0);
-        }
-        for value in &mut self.values {
-            let key = |&(node, slot): &(NodeId, usize)| (rank[node.0 as usize], slot);
-            value.consumers.sort_by_key(key);
         }
     }
 

@@ -11,6 +11,9 @@ use super::{
 use crate::graph::{Effect, Graph, NodeId, ValueId};
 use crate::rules::{Code, Refusal, refuse, seed};
 
+/// A fold reopens no seeds through a value that more nodes read than this; the next pass sees to them.
+const CROWD: usize = 64;
+
 pub(super) struct Planner<'g, 'm> {
     original: &'g Graph<'m>,
     options: &'g PlanOptions,
@@ -284,21 +287,17 @@ impl<'g, 'm> Planner<'g, 'm> {
     fn perform(&mut self, node: NodeId, fold: Fold) -> BTreeSet<NodeId> {
         let mut near: BTreeSet<NodeId> = fold.effects.iter().map(Effect::node).collect();
         let around = |graph: &Graph<'_>, near: &mut BTreeSet<NodeId>| {
-            let values: Vec<ValueId> = near
-                .iter()
-                .flat_map(|&node| {
-                    graph
-                        .node(node)
-                        .inputs
-                        .iter()
-                        .chain(&graph.node(node).outputs)
-                        .flatten()
-                        .copied()
-                })
-                .collect();
+            let slots = near.iter().flat_map(|&node| {
+                let node = graph.node(node);
+                node.inputs.iter().chain(&node.outputs)
+            });
+            let values: BTreeSet<ValueId> = slots.flatten().copied().collect();
             for value in values {
                 near.extend(graph.producer(value).map(|(node, _)| node));
-                near.extend(graph.value(value).consumers.iter().map(|&(node, _)| node));
+                let consumers = &graph.value(value).consumers;
+                if consumers.len() <= CROWD {
+                    near.extend(consumers.iter().map(|&(node, _)| node));
+                }
             }
         };
         around(&self.graph, &mut near);

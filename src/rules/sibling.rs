@@ -8,6 +8,9 @@ use super::carrier::sum::sign;
 use super::linear::conv;
 use crate::graph::{Graph, NodeId, ValueId};
 
+/// Operands of sums within sums that are looked at for one sibling.
+const MOST_OPERANDS: usize = 256;
+
 /// A convolution in a sum.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Sibling {
@@ -54,7 +57,8 @@ fn beside(
         .filter(|&(_, at, _)| at != slot)
         .collect();
     open.reverse();
-    while let Some((node, slot, sign)) = open.pop() {
+    for _ in 0..MOST_OPERANDS {
+        let (node, slot, sign) = open.pop()?;
         let Some((producer, 0)) = graph
             .input(node, slot)
             .and_then(|value| private(graph, value))
@@ -129,7 +133,7 @@ pub(crate) fn climb(
 /// The sum that alone reads a value.
 fn only_sum(graph: &Graph<'_>, value: ValueId) -> Option<(NodeId, usize)> {
     let at = graph.value(value);
-    let [(reader, slot)] = at.consumers[..] else {
+    let (Some(&(reader, slot)), 1) = (at.consumers.first(), at.consumers.len()) else {
         return None;
     };
     let is_sum = matches!(&*graph.node(reader).op, "Add" | "Sub" | "Sum")

@@ -132,6 +132,9 @@ fn normals(random: &mut ChaCha8Rng, count: usize) -> Vec<f64> {
     numbers
 }
 
+/// Inputs of more elements than this are not drawn: a hostile shape could ask for any amount of memory.
+const LARGEST: usize = 1 << 28;
+
 /// A value for an input; `Err` says why this input cannot be made so.
 pub(super) fn draw(
     name: &str,
@@ -146,6 +149,7 @@ pub(super) fn draw(
     let count = shape
         .iter()
         .try_fold(1usize, |product, &extent| product.checked_mul(extent));
+    let count = count.filter(|&count| count <= LARGEST);
     let count = count.ok_or("is too large")?;
     let mut random = stream(seed, sample, name);
     match element {

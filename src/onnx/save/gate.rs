@@ -22,7 +22,7 @@ pub(super) enum Step {
 }
 
 /// Says whether a step may be taken; its error is then the step's own.
-pub(super) type Gate = dyn Fn(Step) -> io::Result<()> + Sync;
+pub(super) type Gate<'a> = dyn Fn(Step) -> io::Result<()> + Sync + 'a;
 
 /// The gate of every real run.
 pub(super) fn open(_: Step) -> io::Result<()> {

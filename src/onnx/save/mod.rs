@@ -119,7 +119,7 @@ impl Edits<'_> {
         &self,
         target: &Path,
         options: &SaveOptions,
-        gate: &Gate,
+        gate: &Gate<'_>,
     ) -> Result<Saved, WriteError> {
         match target::destination(target)? {
             Destination::File(target) => self.save_to_file(&target, options, gate),
@@ -164,7 +164,7 @@ impl Edits<'_> {
         &self,
         target: &Path,
         options: &SaveOptions,
-        gate: &Gate,
+        gate: &Gate<'_>,
     ) -> Result<Saved, WriteError> {
         target::check_target(self.model, target, options.in_place)?;
         let plan = self.plan(target, options)?;
@@ -339,7 +339,7 @@ pub fn write_file(target: &Path, bytes: &[u8]) -> Result<Vec<Leftover>, WriteErr
 fn write_file_through(
     target: &Path,
     bytes: &[u8],
-    gate: &Gate,
+    gate: &Gate<'_>,
 ) -> Result<Vec<Leftover>, WriteError> {
     let failed = |source| io_error(target, source);
     let path = match target::destination(target)? {

@@ -52,11 +52,11 @@ pub(super) struct Place<'a> {
     prefix: String,
     /// The file whose mode they get.
     like: Option<&'a Path>,
-    gate: &'a Gate,
+    gate: &'a Gate<'a>,
 }
 
 impl<'a> Place<'a> {
-    pub(super) fn new(target: &Path, like: Option<&'a Path>, gate: &'a Gate) -> Place<'a> {
+    pub(super) fn new(target: &Path, like: Option<&'a Path>, gate: &'a Gate<'a>) -> Place<'a> {
         let name = target.file_name().unwrap_or_default();
         let digest = Sha1::digest(name.as_encoded_bytes());
         // The name itself may be as long as names may be.
@@ -176,7 +176,7 @@ pub(super) struct Temporary<'a> {
     file: File,
     path: PathBuf,
     target: PathBuf,
-    gate: &'a Gate,
+    gate: &'a Gate<'a>,
     /// Whether it outlives this value.
     remains: bool,
 }

@@ -1,152 +1,242 @@
-//! Every step of saving fails once: the target is whole and old or whole and new, and the next run clears what is left.
+//! Every step of a save fails, once or for good as when the plug is pulled; afterwards the target is whole and old or whole and new.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use prost::Message;
 use tempfile::TempDir;
 
 use super::gate::{self, Step};
-use super::{ExternalPolicy, SaveOptions};
-use crate::onnx::edit::Edits;
+use super::place::{Place, Purpose};
+use super::*;
 use crate::onnx::load::{Model, ReadOptions};
-use crate::testing::{ToBytes, model};
+use crate::onnx::proto::{
+    GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
+};
 
-const ENOSPC: i32 = 28;
-const EIO: i32 = 5;
-
-fn net(channels: usize) -> Model {
-    let proto = model(|g| g.input("x", [1, 2, 8, 8]).conv(channels).relu().output("y"));
-    Model::from_bytes(proto.to_bytes()).unwrap()
+/// Which step fails, and how.
+struct Broken {
+    at: usize,
+    for_good: bool,
+    kind: io::ErrorKind,
+    steps: AtomicUsize,
 }
 
-fn options(external_data: ExternalPolicy) -> SaveOptions {
-    SaveOptions {
-        external_data,
-        size_threshold: 0,
-        ..SaveOptions::default()
+impl Broken {
+    fn ask(&self, _: Step) -> io::Result<()> {
+        let step = self.steps.fetch_add(1, Ordering::Relaxed);
+        match step == self.at || self.for_good && step > self.at {
+            true => Err(self.kind.into()),
+            false => Ok(()),
+        }
+    }
+
+    fn was_met(&self) -> bool {
+        self.steps.load(Ordering::Relaxed) > self.at
     }
 }
 
-/// A model with its data inside.
-fn inline(model: &Model) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let options = options(ExternalPolicy::Never);
-    Edits::new(model).save_to(&mut bytes, &options).unwrap();
-    bytes
+fn model(values: [f32; 2], location: Option<&str>) -> Vec<u8> {
+    let raw: Vec<u8> = values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect();
+    let mut tensor = TensorProto {
+        name: Some("w".to_owned()),
+        dims: vec![2],
+        data_type: Some(1),
+        ..Default::default()
+    };
+    match location {
+        None => tensor.raw_data = Some(raw),
+        Some(location) => {
+            tensor.data_location = Some(1);
+            tensor.external_data = vec![StringStringEntryProto {
+                key: Some("location".to_owned()),
+                value: Some(location.to_owned()),
+            }];
+        }
+    }
+    let message = ModelProto {
+        ir_version: Some(10),
+        opset_import: vec![OperatorSetIdProto {
+            domain: None,
+            version: Some(17),
+        }],
+        graph: Some(GraphProto {
+            initializer: vec![tensor],
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    message.encode_to_vec()
 }
 
-/// The target's content; while a run was at work on a pair, its data has a second name.
-fn stored(target: &Path) -> Option<Vec<u8>> {
+const OLD: [f32; 2] = [1.0, 2.0];
+const NEW: [f32; 2] = [3.0, 4.0];
+
+#[derive(Clone, Copy, Debug)]
+enum Case {
+    Inline,
+    FreshPair,
+    Pair,
+    Copies,
+}
+
+/// A directory with what is to be written below `in`, and what stands already.
+fn desk(case: Case) -> (TempDir, SaveOptions) {
+    let directory = tempfile::tempdir().unwrap();
+    let mut options = SaveOptions {
+        external_data: ExternalPolicy::Always,
+        size_threshold: 1,
+        ..SaveOptions::default()
+    };
+    let location = matches!(case, Case::Copies).then_some("w.data");
+    match case {
+        Case::Inline => options.external_data = ExternalPolicy::Never,
+        Case::Copies => options.external_data = ExternalPolicy::Auto,
+        Case::FreshPair | Case::Pair => {}
+    }
+    for (name, values) in [("before", OLD), ("in", NEW)] {
+        let inner = directory.path().join(name);
+        fs::create_dir(&inner).unwrap();
+        fs::write(inner.join("m.onnx"), model(values, location)).unwrap();
+        let data: Vec<u8> = values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
+        if location.is_some() {
+            fs::write(inner.join("w.data"), data).unwrap();
+        }
+    }
+    if !matches!(case, Case::FreshPair) {
+        save(directory.path(), "before", &options, &gate::open).unwrap();
+    }
+    (directory, options)
+}
+
+fn save(
+    directory: &Path,
+    from: &str,
+    options: &SaveOptions,
+    gate: &Gate<'_>,
+) -> Result<Saved, WriteError> {
+    let model = Model::open(&directory.join(from).join("m.onnx")).unwrap();
+    Edits::new(&model).save_through(&directory.join("out.onnx"), options, gate)
+}
+
+/// What the target holds, if it is there.
+fn held(directory: &Path) -> Option<Vec<f64>> {
+    let target = directory.join("out.onnx");
+    fs::symlink_metadata(&target).ok()?;
     let options = ReadOptions {
         allow_hard_links: true,
         ..ReadOptions::default()
     };
-    let model = Model::open_with(target, &options);
-    target
-        .exists()
-        .then(|| inline(&model.expect("the target is whole")))
+    let model = Model::open_with(&target, &options).expect("the target is whole");
+    Some(model.read_f64(&model.graph.initializers[0]).unwrap())
 }
 
-fn temporary(directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).unwrap().flatten();
-    let is_ours = |path: &PathBuf| {
-        path.file_name()
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .starts_with(".bnfold-")
+fn temporaries(directory: &Path) -> BTreeSet<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .filter(|path| {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            name.starts_with(".bnfold-")
+        })
+        .collect()
+}
+
+/// Fails one step, looks, and saves again; says whether there was such a step.
+fn fails_at(case: Case, at: usize, for_good: bool, kind: io::ErrorKind) -> bool {
+    let (directory, options) = desk(case);
+    let directory = directory.path();
+    let input = fs::read(directory.join("in/m.onnx")).unwrap();
+    let before = held(directory);
+    let broken = Broken {
+        at,
+        for_good,
+        kind,
+        steps: AtomicUsize::new(0),
     };
-    entries.map(|entry| entry.path()).filter(is_ours).collect()
-}
-
-/// Lets the step of this number fail, counted from 0, and all after it if the run is to be cut off there.
-fn failing(
-    number: usize,
-    code: i32,
-    is_cut: bool,
-) -> (impl Fn(Step) -> io::Result<()> + Sync, &'static AtomicUsize) {
-    let taken: &'static AtomicUsize = Box::leak(Box::default());
-    let gate = move |_: Step| {
-        let at = taken.fetch_add(1, Ordering::Relaxed);
-        match at == number || (is_cut && at > number) {
-            true => Err(io::Error::from_raw_os_error(code)),
-            false => Ok(()),
-        }
-    };
-    (gate, taken)
-}
-
-/// Saves with each step failing in turn; returns how many steps there are.
-fn each_step(policy: ExternalPolicy, has_old: bool, code: i32, is_cut: bool) -> usize {
-    let (old, new) = (net(3), net(5));
-    let (before, after) = (has_old.then(|| inline(&old)), inline(&new));
-    for number in 0.. {
-        let desk = TempDir::new().unwrap();
-        let target = desk.path().join("out.onnx");
-        if has_old {
-            Edits::new(&old).save(&target, &options(policy)).unwrap();
-        }
-        let (gate, taken) = failing(number, code, is_cut);
-        let saved = Edits::new(&new).save_through(&target, &options(policy), &gate);
-        let found = stored(&target);
-        let place = format!("{policy:?}, step {number}, {saved:?}");
-        match saved.is_ok() {
-            true => assert_eq!(found.as_ref(), Some(&after), "{place}"),
-            false => assert!(found == before || found.as_ref() == Some(&after), "{place}"),
-        }
-        let has_failed = taken.load(Ordering::Relaxed) > number;
-        let again = Edits::new(&new).save_through(&target, &options(policy), &gate::open);
-        assert!(again.unwrap().leftovers.iter().all(|left| left.is_removed));
-        assert_eq!(stored(&target).as_ref(), Some(&after), "{place}");
-        assert_eq!(temporary(desk.path()), Vec::<PathBuf>::new(), "{place}");
-        if !has_failed {
-            assert!(saved.is_ok(), "{place}");
-            return number;
-        }
+    let outcome = save(directory, "in", &options, &|step| broken.ask(step));
+    let context = format!("{case:?}, step {at}, for good {for_good}: {outcome:?}");
+    let after = held(directory);
+    let new = Some(NEW.map(f64::from).to_vec());
+    assert!(after == before || after == new, "{context}: {after:?}");
+    if outcome.is_ok() {
+        assert_eq!(after, new, "{context}");
     }
-    unreachable!("a run has finitely many steps")
+    let left = temporaries(directory);
+    assert!(left.len() <= 1 || for_good, "{context}: {left:?}");
+    assert_eq!(fs::read(directory.join("in/m.onnx")).unwrap(), input);
+    let again = save(directory, "in", &options, &gate::open).expect(&context);
+    let swept: BTreeSet<PathBuf> = again.leftovers.into_iter().map(|left| left.path).collect();
+    assert_eq!(swept, left, "{context}");
+    assert_eq!(temporaries(directory), BTreeSet::new(), "{context}");
+    assert_eq!(held(directory), new, "{context}");
+    broken.was_met()
 }
 
 #[test]
-fn a_step_that_fails_leaves_the_old_target_or_the_new_one_and_nothing_that_stays() {
-    let mut steps = 0;
-    for policy in [ExternalPolicy::Never, ExternalPolicy::Always] {
-        for has_old in [false, true] {
-            for code in [ENOSPC, EIO] {
-                for is_cut in [false, true] {
-                    steps += each_step(policy, has_old, code, is_cut);
-                }
-            }
+fn whatever_step_fails_the_target_is_whole_and_the_next_run_clears_up() {
+    for case in [Case::Inline, Case::FreshPair, Case::Pair, Case::Copies] {
+        for (for_good, kind) in [
+            (false, io::ErrorKind::StorageFull),
+            (false, io::ErrorKind::Other),
+            (true, io::ErrorKind::Other),
+        ] {
+            let steps = (0..)
+                .take_while(|&at| fails_at(case, at, for_good, kind))
+                .count();
+            assert!(steps >= 4, "{case:?} has {steps} steps");
         }
     }
-    assert!(steps > 50, "{steps} steps");
 }
 
 #[test]
-fn what_an_ended_run_left_goes_and_what_a_living_one_holds_stays() {
-    let desk = TempDir::new().unwrap();
-    let target = desk.path().join("out.onnx");
-    let place = super::Place::new(&target, None, &gate::open);
-    let create = || {
-        place
-            .create(target.clone(), super::Purpose::Output)
-            .unwrap()
+fn a_report_whose_writing_fails_leaves_the_old_one() {
+    for at in 0.. {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("report.json");
+        fs::write(&target, "old").unwrap();
+        let broken = Broken {
+            at,
+            for_good: true,
+            kind: io::ErrorKind::StorageFull,
+            steps: AtomicUsize::new(0),
+        };
+        let outcome = write_file_through(&target, b"new", &|step| broken.ask(step));
+        let expected = if outcome.is_ok() { "new" } else { "old" };
+        assert_eq!(fs::read_to_string(&target).unwrap(), expected, "step {at}");
+        if !broken.was_met() {
+            assert!(at >= 4);
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_file_that_its_run_still_writes_is_nobodys_to_remove() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("out.onnx");
+    let place = Place::new(&target, None, &gate::open);
+    let other = Place::new(&directory.path().join("other.onnx"), None, &gate::open);
+    let held = place.create(target.clone(), Purpose::Output).unwrap();
+    assert_eq!(place.sweep(directory.path(), Purpose::Output), []);
+    let mut left = place.create(target.clone(), Purpose::Output).unwrap();
+    left.set_remains(true);
+    let path = left.path().to_owned();
+    drop(left);
+    assert_eq!(other.sweep(directory.path(), Purpose::Output), []);
+    let leftover = Leftover {
+        path,
+        is_removed: true,
     };
-    let mut ended = create();
-    ended.set_remains(true);
-    let left = ended.path().to_owned();
-    drop(ended);
-    let held = create();
-    let other = desk.path().join(".bnfold-0123456789abcdef-x.tmp");
-    fs::write(&other, "of another target").unwrap();
-    let saved = Edits::new(&net(3))
-        .save(&target, &options(ExternalPolicy::Never))
-        .unwrap();
-    let [leftover] = &saved.leftovers[..] else {
-        panic!("{:?}", saved.leftovers)
-    };
-    assert!(leftover.is_removed && leftover.path == left);
-    assert!(!left.exists() && held.path().exists() && other.exists());
+    assert_eq!(place.sweep(directory.path(), Purpose::Output), [leftover]);
+    assert!(held.path().exists());
 }

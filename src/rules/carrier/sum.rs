@@ -142,6 +142,9 @@ fn into_constants(
     operands.constants.iter().map(effect).collect()
 }
 
+/// Affines that all ways of one sum may have together; a search takes about as many steps before it gives up.
+const MOST_PARTS: usize = 4096;
+
 fn between_variables(
     graph: &Graph<'_>,
     node: NodeId,
@@ -150,13 +153,16 @@ fn between_variables(
 ) -> Result<Vec<Step>, Refusal> {
     let mut steps = Vec::new();
     let mut reason = None;
+    let mut left = (MOST_PARTS / variables.len().max(1)).max(1);
     let mut add = |effects: &[Effect], variables: &[usize]| {
         let takers = if affine.is_linear() {
-            &variables[..1.min(variables.len())]
+            1
         } else {
-            variables
+            variables.len()
         };
-        for &taker in takers {
+        let takers = takers.min(variables.len()).min(left);
+        left -= takers;
+        for &taker in &variables[..takers] {
             match distribute(graph, node, variables, affine, taker) {
                 Ok(next) => steps.push(Step {
                     effects: effects.to_vec(),
@@ -165,9 +171,13 @@ fn between_variables(
                 Err(refusal) => reason = reason.take().or(Some(refusal)),
             }
         }
+        left > 0
     };
-    add(&[], variables);
+    let mut is_open = add(&[], variables);
     for &slot in variables {
+        if !is_open {
+            break;
+        }
         if let Some(Sibling {
             conv,
             sign: of_conv,
@@ -180,7 +190,7 @@ fn between_variables(
                 .copied()
                 .filter(|&other| other != slot)
                 .collect();
-            add(
+            is_open = add(
                 &[
                     Effect::Tap {
                         node: conv,
