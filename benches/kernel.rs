@@ -4,16 +4,18 @@
 //! one read and one write in inference mode, two reads and one write in training mode.
 //! `share` is the median over the turns of the kernel's rate by the copy's, `from` and `to` are the
 //! quartiles.
+//! Values begin with a line of the cache, as those of an engine do.
 //! Beside it stands tract's own BatchNormalization, which allocates what it returns.
 
 #![expect(clippy::print_stdout, reason = "the table is the result")]
 
 use std::hint::black_box;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use bnfold::batch_norm::{Attributes, BatchNorm, Element, Normalizer, Parameters};
 use half::{bf16, f16};
-use ndarray::{Array, ArrayD, ArrayViewD, ArrayViewMutD, IxDyn};
+use ndarray::{ArrayViewD, ArrayViewMutD, IxDyn};
 use rayon::prelude::*;
 
 const SHAPES: [&[usize]; 7] = [
@@ -56,6 +58,50 @@ fn main() {
     }
 }
 
+/// Elements that begin with a line of the cache.
+struct Value<T> {
+    shape: Vec<usize>,
+    elements: Vec<T>,
+    start: usize,
+}
+
+impl<T: Element> Value<T> {
+    fn new(shape: &[usize], mut next: impl FnMut() -> T) -> Self {
+        const LINE: usize = 64;
+        let length: usize = shape.iter().product();
+        let mut elements = vec![T::default(); length + LINE];
+        let start = elements.as_ptr().align_offset(LINE);
+        elements[start..start + length].fill_with(&mut next);
+        Self {
+            shape: shape.to_vec(),
+            elements,
+            start,
+        }
+    }
+
+    fn places(&self) -> Range<usize> {
+        self.start..self.start + self.shape.iter().product::<usize>()
+    }
+
+    fn slice(&self) -> &[T] {
+        &self.elements[self.places()]
+    }
+
+    fn slice_mut(&mut self) -> &mut [T] {
+        let places = self.places();
+        &mut self.elements[places]
+    }
+
+    fn view(&self) -> ArrayViewD<'_, T> {
+        ArrayViewD::from_shape(IxDyn(&self.shape), self.slice()).expect("as many elements")
+    }
+
+    fn view_mut(&mut self) -> ArrayViewMutD<'_, T> {
+        let shape = IxDyn(&self.shape);
+        ArrayViewMutD::from_shape(shape, self.slice_mut()).expect("as many elements")
+    }
+}
+
 /// Reads the one and writes the other, or only rewrites that.
 type Run<'a, T> = dyn Fn(ArrayViewD<'_, T>, ArrayViewMutD<'_, T>) + 'a;
 
@@ -71,14 +117,12 @@ fn bench<T: Element>(shape: &[usize], dtype: &str, filter: &str) {
         return;
     }
     let channels = shape[1];
-    let x: ArrayD<T> = Array::from_shape_fn(IxDyn(shape), {
-        let mut state = 1u64;
-        move |_| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            T::from_f64((state >> 40) as f64 / f64::from(1 << 24) - 0.5)
-        }
+    let mut state = 1u64;
+    let x = Value::new(shape, || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        T::from_f64((state >> 40) as f64 / f64::from(1 << 24) - 0.5)
     });
     let ones = vec![1.0f64; channels];
     let parameters = Parameters::new(&ones, &ones, &ones, &ones).expect("equal lengths");
@@ -131,23 +175,21 @@ fn contenders<'a, T: Element>(
     ]
 }
 
-fn compare<T: Element>(x: &ArrayD<T>, dtype: &str, contender: &Contender<'_, T>) {
-    let mut y = x.clone();
-    let bytes = (x.len() * size_of::<T>()) as f64;
+fn compare<T: Element>(x: &Value<T>, dtype: &str, contender: &Contender<'_, T>) {
+    let mut elements = x.slice().iter().copied();
+    let mut y = Value::new(&x.shape, || elements.next().unwrap_or_default());
+    let bytes = size_of_val(x.slice()) as f64;
     let repeats = (1e7 / bytes).ceil() as usize;
     let start = Instant::now();
     let mut turns: Vec<[f64; 2]> = Vec::new();
     while turns.len() < TURNS || start.elapsed() < TIME {
         let copy = time(repeats, || {
-            copy(
-                x.as_slice().expect("contiguous"),
-                y.as_slice_mut().expect("contiguous"),
-            );
-            black_box(&mut y);
+            copy(x.slice(), y.slice_mut());
+            black_box(y.slice_mut());
         });
         let kernel = time(repeats, || {
             (contender.run)(x.view(), y.view_mut());
-            black_box(&mut y);
+            black_box(y.slice_mut());
         });
         let rate = |passes: f64, time: Duration| {
             passes * bytes * repeats as f64 / time.as_secs_f64() / 1e9
@@ -159,7 +201,7 @@ fn compare<T: Element>(x: &ArrayD<T>, dtype: &str, contender: &Contender<'_, T>)
     let quartile = |quarters: usize| quarters * (turns.len() - 1) / 4;
     println!(
         "{:20} {dtype:5} {:7} {:20} {:8.1} {:8.1} {:5.0}% {:5.0}% {:5.0}%",
-        format!("{:?}", x.shape()).replace(' ', ""),
+        format!("{:?}", x.shape).replace(' ', ""),
         rayon::current_num_threads(),
         contender.name,
         rate[quartile(2)],
@@ -198,18 +240,22 @@ mod tract {
     use prost::Message;
     use tract_onnx::prelude::*;
 
-    use super::{ArrayD, Contender, Element};
+    use super::{Contender, Element, Value};
 
     /// tract's own kernel, as it runs a model of one node on `x` in f32.
-    pub(super) fn contender<T: Element>(x: &ArrayD<T>) -> Contender<'static, T> {
-        let model = model(|g| g.input("x", x.shape()).batch_norm().output("y"));
+    pub(super) fn contender<T: Element>(x: &Value<T>) -> Contender<'static, T> {
+        let model = model(|g| g.input("x", &x.shape).batch_norm().output("y"));
         let runnable = tract_onnx::onnx()
             .model_for_read(&mut model.encode_to_vec().as_slice())
             .and_then(|model| model.into_optimized())
             .and_then(|model| model.into_runnable())
             .expect("tract runs a BatchNormalization");
-        let values: Vec<f32> = x.iter().map(|value| value.to_f64() as f32).collect();
-        let input = Tensor::from_shape(x.shape(), &values).expect("as many elements");
+        let values: Vec<f32> = x
+            .slice()
+            .iter()
+            .map(|value| value.to_f64() as f32)
+            .collect();
+        let input = Tensor::from_shape(&x.shape, &values).expect("as many elements");
         let input = input.into_tvalue();
         Contender {
             name: "tract",

@@ -3,7 +3,10 @@
 //! `BNFOLD_LONG=1` kills 200 times, otherwise 40; what a machine does not allow is skipped and said.
 
 #![cfg(unix)]
-#![expect(clippy::print_stdout, reason = "what was measured or skipped is for its reader")]
+#![expect(
+    clippy::print_stdout,
+    reason = "what was measured or skipped is for its reader"
+)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[expect(dead_code, reason = "shared between test files")]

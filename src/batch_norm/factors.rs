@@ -3,6 +3,8 @@
 //! A contiguous value is walked in pieces that need not begin at a channel, so work can be cut
 //! anywhere; others go channel by channel through ndarray.
 
+use std::ops::RangeInclusive;
+
 use ndarray::{ArrayViewD, ArrayViewMutD, Axis};
 use rayon::prelude::*;
 
@@ -11,40 +13,26 @@ use super::gather::least_tasks;
 use super::geometry::Geometry;
 use super::lanes::{Across, Lanes, Within};
 use super::real::Real;
-use super::simd::vectorize;
+use super::simd::{BLOCK, vectorize};
 use super::walk::{Pattern, Walk, normalize};
 
-/// The three numbers per channel.
+/// Centre, factor and offset of each channel.
 #[derive(Debug, Clone)]
-pub(super) struct Factors<F> {
-    pub(super) centre: Vec<F>,
-    pub(super) factor: Vec<F>,
-    pub(super) offset: Vec<F>,
-}
+pub(super) struct Factors<F>(pub(super) Vec<[F; 3]>);
 
 impl Factors<f64> {
-    /// The same in f32: `centre` rounded, what that loses carried by `offset`.
+    /// The same in f32: the centre rounded, what that loses carried by the offset.
     ///
     /// `None` where f32 cannot hold a factor to its full precision.
     pub(super) fn narrow(&self) -> Option<Factors<f32>> {
-        let length = self.centre.len();
-        let mut narrow = Factors {
-            centre: Vec::with_capacity(length),
-            factor: Vec::with_capacity(length),
-            offset: Vec::with_capacity(length),
-        };
-        for ((&mean, &factor), &b) in self.centre.iter().zip(&self.factor).zip(&self.offset) {
+        let narrow = self.0.iter().map(|&[mean, factor, b]| {
             let centre = mean as f32;
             let remainder = mean - f64::from(centre);
             let offset = b - remainder * factor;
-            if ![mean, factor, offset].into_iter().all(fits_f32) {
-                return None;
-            }
-            narrow.centre.push(centre);
-            narrow.factor.push(factor as f32);
-            narrow.offset.push(offset as f32);
-        }
-        Some(narrow)
+            let fits = [mean, factor, offset].into_iter().all(fits_f32);
+            fits.then_some([centre, factor as f32, offset as f32])
+        });
+        narrow.collect::<Option<_>>().map(Factors)
     }
 }
 
@@ -82,14 +70,14 @@ impl<F: Real> Factors<F> {
         }
         if spatial && x.ndim() > 1 {
             for (channel, mut x) in x.axis_iter_mut(Axis(1)).enumerate() {
-                let factors = self.at(channel);
+                let factors = self.0[channel];
                 x.map_inplace(|x| *x = normalize(F::load(*x), factors).store());
             }
             return;
         }
         for mut sample in x.axis_iter_mut(Axis(0)) {
             for (activation, x) in sample.iter_mut().enumerate() {
-                *x = normalize(F::load(*x), self.at(activation)).store();
+                *x = normalize(F::load(*x), self.0[activation]).store();
             }
         }
     }
@@ -116,41 +104,39 @@ impl<F: Real> Factors<F> {
         let pattern = Pattern::new::<T>(self, geometry, 0, longest);
         vectorize(Walk::new(&pattern, 0, parts));
     }
-
-    #[inline(always)]
-    pub(super) fn at(&self, channel: usize) -> [F; 3] {
-        [
-            self.centre[channel],
-            self.factor[channel],
-            self.offset[channel],
-        ]
-    }
 }
 
-/// Elements that one thread takes at a time, at most: whole blocks.
-const PIECE: usize = 1 << 15;
+/// Elements that one thread takes at a time, at least and at most: whole blocks.
+const PIECE: RangeInclusive<usize> = 1 << 15..=1 << 18;
+
+/// Pieces for each thread, so that none waits long for another.
+const SHARES: usize = 4;
 
 /// What is walked at a time, and where in the pattern it begins.
-fn tasks<F: Real, T: Element, L: Lanes<T>>(pattern: &Pattern<F>, lanes: L) -> Vec<(usize, Vec<L>)> {
-    let together = pattern.together();
-    if together == 1 {
-        let starts = (0..).step_by(PIECE).map(|place| place % pattern.period());
-        let pieces = lanes.chunks(PIECE).map(|piece| vec![piece]);
+fn tasks<F: Real, T: Element, L: Lanes<T>>(
+    pattern: &Pattern<'_, F>,
+    lanes: L,
+) -> Vec<(usize, Vec<L>)> {
+    let share = lanes.len() / (SHARES * rayon::current_num_threads());
+    let piece = share.clamp(*PIECE.start(), *PIECE.end()) / BLOCK * BLOCK;
+    let period = pattern.period();
+    let Some(strip) = pattern.strip() else {
+        let starts = (0..).step_by(piece).map(|place| place % period);
+        let pieces = lanes.chunks(piece).map(|piece| vec![piece]);
         return starts.zip(pieces).collect();
-    }
+    };
+    let together = piece.div_ceil(strip);
     let mut tasks: Vec<(usize, Vec<L>)> = Vec::new();
-    let width = PIECE / together;
-    let part = pattern.part::<T>(width);
-    let mut parts = lanes.chunks(part).peekable();
-    while parts.peek().is_some() {
-        let first = tasks.len();
-        for part in parts.by_ref().take(together) {
-            for (place, piece) in part.chunks(width).enumerate() {
-                if first + place == tasks.len() {
-                    tasks.push((place * width, Vec::with_capacity(together)));
-                }
-                tasks[first + place].1.push(piece);
+    let mut first = 0;
+    for (number, sample) in lanes.chunks(period).enumerate() {
+        if number % together == 0 {
+            first = tasks.len();
+        }
+        for (place, part) in sample.chunks(strip).enumerate() {
+            if first + place == tasks.len() {
+                tasks.push((place * strip, Vec::with_capacity(together)));
             }
+            tasks[first + place].1.push(part);
         }
     }
     tasks

@@ -2,6 +2,8 @@
 //!
 //! Kernels are written once against [`Lanes`] and compile to both forms.
 
+use std::ops::Range;
+
 use ndarray::{ArrayViewD, ArrayViewMutD};
 
 use super::geometry::Geometry;
@@ -19,17 +21,13 @@ pub(super) trait Lanes<T: Default + Copy>: Sized + Send {
     fn split_at(self, middle: usize) -> (Self, Self);
     /// Parts of `length` elements each, in order; the last may be shorter.
     fn chunks(self, length: usize) -> impl Iterator<Item = Self>;
-    /// Maps equally long lanes at the same time, block by block, all with what `next` gives for the
-    /// place.
-    /// The last block is filled up if the elements end within it.
-    fn map<P: Copy, const N: usize>(
-        lanes: [Self; N],
-        next: impl FnMut() -> P,
-        f: impl Fn(&[T; BLOCK], P) -> [T; BLOCK],
-    );
-    /// Maps at least a block; the last may overlap the one before, and is read before that is
-    /// written.
-    fn map_row(self, f: impl Fn(&[T; BLOCK]) -> [T; BLOCK]);
+    /// Parts of exactly `length` elements each, in order, without what is left over.
+    fn rows(self, length: usize) -> impl Iterator<Item = Self>;
+    /// Maps block by block; the last is filled up if the elements end within it.
+    fn map(self, f: impl FnMut(&[T; BLOCK]) -> [T; BLOCK]);
+    /// Maps at least a block, at most two if `SHORT`; the first and the last may overlap others, and are read before those
+    /// are written and written after them.
+    fn map_row<const SHORT: bool>(self, f: impl Fn(&[T; BLOCK]) -> [T; BLOCK]);
     /// What to read.
     fn source(&self) -> &[T];
 }
@@ -97,41 +95,42 @@ impl<T: Default + Copy + Send + Sync> Lanes<T> for Across<'_, T> {
     }
 
     #[inline(always)]
-    fn map<P: Copy, const N: usize>(
-        lanes: [Self; N],
-        mut next: impl FnMut() -> P,
-        f: impl Fn(&[T; BLOCK], P) -> [T; BLOCK],
-    ) {
-        let blocks = lanes[0].from.len() / BLOCK;
-        let mut lanes = lanes.map(|Self { from, to }| {
-            let (from, from_rest) = from.as_chunks();
-            let (to, to_rest) = to.as_chunks_mut();
-            (&from[..blocks], &mut to[..blocks], from_rest, to_rest)
-        });
-        for block in 0..blocks {
-            let place = next();
-            for (from, to, ..) in &mut lanes {
-                to[block] = f(&from[block], place);
-            }
+    fn rows(self, length: usize) -> impl Iterator<Item = Self> {
+        let to = self.to.chunks_exact_mut(length);
+        let rows = self.from.chunks_exact(length).zip(to);
+        rows.map(|(from, to)| Self { from, to })
+    }
+
+    #[inline(always)]
+    fn map(self, mut f: impl FnMut(&[T; BLOCK]) -> [T; BLOCK]) {
+        let (from, from_rest) = self.from.as_chunks();
+        let (to, to_rest) = self.to.as_chunks_mut();
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = f(from);
         }
-        if lanes[0].2.is_empty() {
-            return;
-        }
-        let place = next();
-        for (_, _, from, to) in lanes {
-            let mapped = f(&filled_up(from), place);
-            to.copy_from_slice(&mapped[..to.len()]);
+        if !from_rest.is_empty() {
+            let mapped = f(&filled_up(from_rest));
+            to_rest.copy_from_slice(&mapped[..to_rest.len()]);
         }
     }
 
     #[inline(always)]
-    fn map_row(self, f: impl Fn(&[T; BLOCK]) -> [T; BLOCK]) {
-        let last = self.from.last_chunk().map(&f);
-        let blocks = self.to.as_chunks_mut().0.iter_mut();
-        for (to, from) in blocks.zip(self.from.as_chunks().0) {
-            *to = f(from);
+    fn map_row<const SHORT: bool>(self, f: impl Fn(&[T; BLOCK]) -> [T; BLOCK]) {
+        let (Some(first), Some(last)) = (self.from.first_chunk(), self.from.last_chunk()) else {
+            return;
+        };
+        let (first, last) = (f(first), f(last));
+        if !SHORT {
+            let between = between(self.to);
+            let blocks = self.to[between.clone()].as_chunks_mut().0.iter_mut();
+            for (to, from) in blocks.zip(self.from[between].as_chunks().0) {
+                *to = f(from);
+            }
         }
-        if let (Some(to), Some(last)) = (self.to.last_chunk_mut(), last) {
+        if let Some(to) = self.to.first_chunk_mut() {
+            *to = first;
+        }
+        if let Some(to) = self.to.last_chunk_mut() {
             *to = last;
         }
     }
@@ -163,39 +162,38 @@ impl<T: Default + Copy + Send + Sync> Lanes<T> for Within<'_, T> {
     }
 
     #[inline(always)]
-    fn map<P: Copy, const N: usize>(
-        lanes: [Self; N],
-        mut next: impl FnMut() -> P,
-        f: impl Fn(&[T; BLOCK], P) -> [T; BLOCK],
-    ) {
-        let blocks = lanes[0].0.len() / BLOCK;
-        let mut lanes = lanes.map(|Self(values)| {
-            let (values, rest) = values.as_chunks_mut();
-            (&mut values[..blocks], rest)
-        });
-        for block in 0..blocks {
-            let place = next();
-            for (values, _) in &mut lanes {
-                values[block] = f(&values[block], place);
-            }
+    fn rows(self, length: usize) -> impl Iterator<Item = Self> {
+        self.0.chunks_exact_mut(length).map(Self)
+    }
+
+    #[inline(always)]
+    fn map(self, mut f: impl FnMut(&[T; BLOCK]) -> [T; BLOCK]) {
+        let (blocks, rest) = self.0.as_chunks_mut();
+        for block in blocks {
+            *block = f(block);
         }
-        if lanes[0].1.is_empty() {
-            return;
-        }
-        let place = next();
-        for (_, rest) in lanes {
-            let mapped = f(&filled_up(rest), place);
+        if !rest.is_empty() {
+            let mapped = f(&filled_up(rest));
             rest.copy_from_slice(&mapped[..rest.len()]);
         }
     }
 
     #[inline(always)]
-    fn map_row(self, f: impl Fn(&[T; BLOCK]) -> [T; BLOCK]) {
-        let last = self.0.last_chunk().map(&f);
-        for block in self.0.as_chunks_mut().0 {
-            *block = f(block);
+    fn map_row<const SHORT: bool>(self, f: impl Fn(&[T; BLOCK]) -> [T; BLOCK]) {
+        let (Some(first), Some(last)) = (self.0.first_chunk(), self.0.last_chunk()) else {
+            return;
+        };
+        let (first, last) = (f(first), f(last));
+        if !SHORT {
+            let between = between(self.0);
+            for block in self.0[between].as_chunks_mut().0 {
+                *block = f(block);
+            }
         }
-        if let (Some(to), Some(last)) = (self.0.last_chunk_mut(), last) {
+        if let Some(to) = self.0.first_chunk_mut() {
+            *to = first;
+        }
+        if let Some(to) = self.0.last_chunk_mut() {
             *to = last;
         }
     }
@@ -204,6 +202,21 @@ impl<T: Default + Copy + Send + Sync> Lanes<T> for Within<'_, T> {
     fn source(&self) -> &[T] {
         self.0
     }
+}
+
+/// Elements from which on a row is worth a block more so that the others begin with a line of the
+/// cache.
+const LONG: usize = 16 * BLOCK;
+
+/// The whole blocks that, with one at each end, cover a row.
+#[inline(always)]
+fn between<T>(row: &[T]) -> Range<usize> {
+    let start = if row.len() < LONG {
+        BLOCK
+    } else {
+        row.as_ptr().align_offset(LINE).min(BLOCK)
+    };
+    start..(row.len() - 1).max(start)
 }
 
 /// The elements, which are at most a block, and defaults.

@@ -32,14 +32,22 @@ impl Normalizer {
     /// Never fails: where `var + ε ≤ 0` the formula gives NaN or infinity, as IEEE 754 has it.
     #[must_use]
     pub fn new(parameters: &Parameters, epsilon: f64, spatial: bool) -> Self {
-        let roots = parameters.scale.iter().zip(&parameters.var);
-        let wide = Factors {
-            centre: parameters.mean.clone(),
-            factor: roots
-                .map(|(scale, var)| scale / (var + epsilon).sqrt())
-                .collect(),
-            offset: parameters.b.clone(),
-        };
+        let Parameters {
+            scale,
+            b,
+            mean,
+            var,
+        } = parameters;
+        let moments = mean.iter().zip(var);
+        let factors = scale
+            .iter()
+            .zip(b)
+            .zip(moments)
+            .map(|((scale, b), (mean, var))| {
+                let factor = scale / (var + epsilon).sqrt();
+                [*mean, factor, *b]
+            });
+        let wide = Factors(factors.collect());
         Self {
             narrow: wide.narrow(),
             wide,
@@ -102,7 +110,7 @@ impl Normalizer {
 
     fn check(&self, shape: &[usize]) -> Result<(), BatchNormError> {
         let expected = geometry::channels(shape, self.spatial)?;
-        let found = self.wide.centre.len();
+        let found = self.wide.0.len();
         if found != expected {
             return Err(BatchNormError::ParameterLength {
                 name: "scale",

@@ -22,10 +22,10 @@ use super::simd::{BLOCK, Work};
 pub(super) struct Laid<F>([[F; BLOCK]; 3]);
 
 /// Which factors belong to which elements.
-pub(super) enum Pattern<F> {
+pub(super) enum Pattern<'a, F> {
     /// Each channel's to a row of at least a block; `first` elements of the value come before.
     Rows {
-        factors: Vec<[F; 3]>,
+        factors: &'a [[F; 3]],
         inner: usize,
         first: usize,
     },
@@ -33,19 +33,18 @@ pub(super) enum Pattern<F> {
     Blocks { blocks: Vec<Laid<F>>, period: usize },
 }
 
-impl<F: Real> Pattern<F> {
+impl<'a, F: Real> Pattern<'a, F> {
     /// The pattern of `length` elements of a value from number `first` on.
     pub(super) fn new<T: Element>(
-        factors: &Factors<F>,
+        Factors(factors): &'a Factors<F>,
         geometry: Geometry,
         first: usize,
         length: usize,
     ) -> Self {
         let Geometry { channels, inner } = geometry;
         if inner >= BLOCK {
-            let factors = (0..channels).map(|channel| factors.at(channel));
             return Self::Rows {
-                factors: factors.collect(),
+                factors,
                 inner,
                 first,
             };
@@ -68,54 +67,40 @@ impl<F: Real> Pattern<F> {
         }
     }
 
-    /// Elements of a part for a [`Walk`] that takes several: periods, if possible so many up to
-    /// `most` elements that parts do not lie at the same places of memory pages, where they would
-    /// wait for each other.
-    pub(super) fn part<T>(&self, most: usize) -> usize {
-        let period = self.period();
-        let most = match self {
-            Self::Blocks { .. } if !period.is_multiple_of(BLOCK) => 1,
-            _ => (most / period).max(1),
-        };
-        let apart = |periods: &usize| {
-            let bytes = periods * period * size_of::<T>();
-            (PAGE / 4..=PAGE * 3 / 4).contains(&(bytes % PAGE))
-        };
-        (1..=most).rev().find(apart).unwrap_or(most) * period
-    }
-
-    /// Parts that are worth walking at the same time, as their factors are found once for all.
-    pub(super) fn together(&self) -> usize {
+    /// Elements of the pattern to walk in many samples before the next, if it cannot be walked along:
+    /// if it ends within a block or is too large to stay in the nearest cache.
+    pub(super) fn strip(&self) -> Option<usize> {
         match self {
-            Self::Rows { .. } => 1,
-            Self::Blocks { .. } => TOGETHER,
+            Self::Blocks { blocks, period }
+                if !period.is_multiple_of(BLOCK) || size_of_val(blocks.as_slice()) > NEAR =>
+            {
+                Some(NEAR / size_of::<Laid<F>>() * BLOCK)
+            }
+            _ => None,
         }
     }
 }
 
 /// The factors of as many blocks from element number `first` of a sample on.
 fn lay<F: Real, T: Element>(
-    factors: &Factors<F>,
+    factors: &[[F; 3]],
     inner: usize,
     first: usize,
     blocks: usize,
 ) -> Vec<Laid<F>> {
     let mut laid = vec![Laid([[F::zeroed(); BLOCK]; 3]); blocks];
-    let (channel, first) = (first / inner, first % inner);
-    let length = first + blocks * BLOCK;
-    let mut row: Vec<F> = Vec::with_capacity(length + inner);
-    let all = [&factors.centre, &factors.factor, &factors.offset];
-    for (which, values) in all.into_iter().enumerate() {
-        row.clear();
-        for &value in values.iter().cycle().skip(channel) {
-            row.extend(std::iter::repeat_n(value, inner));
-            if row.len() >= length {
-                break;
+    let lanes = F::lanes::<T>();
+    let mut channels = factors.iter().cycle().skip(first / inner);
+    let mut left = inner - first % inner;
+    let mut ours = channels.next();
+    for Laid(block) in &mut laid {
+        for lane in lanes {
+            if left == 0 {
+                (ours, left) = (channels.next(), inner);
             }
-        }
-        for (laid, row) in laid.iter_mut().zip(row[first..].as_chunks::<BLOCK>().0) {
-            for (value, lane) in row.iter().zip(F::lanes::<T>()) {
-                laid.0[which][lane] = *value;
+            left -= 1;
+            for (values, factor) in block.iter_mut().zip(ours.into_iter().flatten()) {
+                values[lane] = *factor;
             }
         }
     }
@@ -126,11 +111,8 @@ fn lay<F: Real, T: Element>(
 /// end with a part of one.
 const LARGEST: usize = 1 << 13;
 
-/// Bytes of a page of memory.
-const PAGE: usize = 1 << 12;
-
-/// Parts that are walked at the same time.
-const TOGETHER: usize = 4;
+/// Bytes of a pattern that stay in the nearest cache, beside what is walked.
+const NEAR: usize = 1 << 14;
 
 fn greatest_common_divisor(mut one: usize, mut other: usize) -> usize {
     while other > 0 {
@@ -139,60 +121,21 @@ fn greatest_common_divisor(mut one: usize, mut other: usize) -> usize {
     one
 }
 
-/// The way through parts that all begin with element number `start` of the pattern; they are equally
-/// long but for the last, which may be shorter.
+/// The way through parts that all begin with element number `start` of the pattern.
 pub(super) struct Walk<'a, F, T, L> {
-    pattern: &'a Pattern<F>,
+    pattern: &'a Pattern<'a, F>,
     start: usize,
     parts: Vec<L>,
     element: PhantomData<T>,
 }
 
 impl<'a, F: Real, T: Element, L: Lanes<T>> Walk<'a, F, T, L> {
-    pub(super) fn new(pattern: &'a Pattern<F>, start: usize, parts: Vec<L>) -> Self {
+    pub(super) fn new(pattern: &'a Pattern<'_, F>, start: usize, parts: Vec<L>) -> Self {
         Self {
             pattern,
             start,
             parts,
             element: PhantomData,
-        }
-    }
-
-    /// Walks equally long parts at the same time.
-    #[inline(always)]
-    fn step<S: Simd, const N: usize>(&self, simd: S, parts: [L; N]) {
-        match self.pattern {
-            Pattern::Rows {
-                factors,
-                inner,
-                first,
-            } => {
-                for lanes in parts {
-                    rows::<S, F, T>(simd, factors, *inner, *first + self.start, lanes);
-                }
-            }
-            Pattern::Blocks { blocks, .. } => {
-                let mut place = self.start / BLOCK;
-                L::map(
-                    parts,
-                    #[inline(always)]
-                    || {
-                        let Laid([centre, factor, offset]) = &blocks[place];
-                        place = if place + 1 == blocks.len() {
-                            0
-                        } else {
-                            place + 1
-                        };
-                        [
-                            Block::load(simd, centre),
-                            Block::load(simd, factor),
-                            Block::load(simd, offset),
-                        ]
-                    },
-                    #[inline(always)]
-                    |block, factors| normalize_block::<S, F, T>(simd, block, factors),
-                );
-            }
         }
     }
 }
@@ -201,58 +144,99 @@ impl<F: Real, T: Element, L: Lanes<T>> Work for Walk<'_, F, T, L> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        let mut parts = std::mem::take(&mut self.parts).into_iter();
-        while parts.len() > 0 {
-            match [parts.next(), parts.next(), parts.next(), parts.next()] {
-                [Some(a), Some(b), Some(c), Some(d)] if a.len() == d.len() => {
-                    self.step(simd, [a, b, c, d]);
+    fn run<S: Simd>(self, simd: S) {
+        for lanes in self.parts {
+            match self.pattern {
+                Pattern::Rows {
+                    factors,
+                    inner,
+                    first,
+                } => {
+                    let start = *first + self.start;
+                    if *inner > 2 * BLOCK {
+                        rows::<S, F, T, L, false>(simd, factors, *inner, start, lanes);
+                    } else {
+                        rows::<S, F, T, L, true>(simd, factors, *inner, start, lanes);
+                    }
                 }
-                some => some
-                    .into_iter()
-                    .flatten()
-                    .for_each(|part| self.step(simd, [part])),
+                Pattern::Blocks { blocks, .. } => {
+                    along::<S, F, T, L>(simd, blocks, self.start / BLOCK, lanes);
+                }
             }
         }
     }
 }
 
+/// Walks along laid out factors from block number `start` on, again and again.
 #[inline(always)]
-fn rows<S: Simd, F: Real, T: Element>(
+fn along<S: Simd, F: Real, T: Element, L: Lanes<T>>(
+    simd: S,
+    blocks: &[Laid<F>],
+    start: usize,
+    lanes: L,
+) {
+    let mut place = start;
+    lanes.map(
+        #[inline(always)]
+        |block| {
+            let Laid(factors) = &blocks[place];
+            place = if place + 1 == blocks.len() {
+                0
+            } else {
+                place + 1
+            };
+            let factors = factors.each_ref().map(
+                #[inline(always)]
+                |factors| <F::Block<S>>::load(simd, factors),
+            );
+            normalize_block::<S, F, T>(simd, block, factors)
+        },
+    );
+}
+
+/// Walks along rows from element number `start` on, the first and the last of which may be parts.
+///
+/// `SHORT` is whether rows have at most two blocks.
+#[inline(always)]
+fn rows<S: Simd, F: Real, T: Element, L: Lanes<T>, const SHORT: bool>(
     simd: S,
     factors: &[[F; 3]],
     inner: usize,
     start: usize,
-    mut lanes: impl Lanes<T>,
+    lanes: L,
 ) {
-    let channels = factors.len();
-    let mut channel = start / inner % channels;
-    let mut left = inner - start % inner;
-    while lanes.len() > 0 {
-        let length = left.min(lanes.len());
-        let (row, rest) = lanes.split_at(length);
-        let ours = splat(simd, factors[channel]);
-        if length < BLOCK {
-            Lanes::map(
-                [row],
-                || ours,
+    let mut channel = start / inner % factors.len();
+    let part = (inner - start % inner) % inner;
+    let part = part.min(lanes.len());
+    let (first, mut rest) = lanes.split_at(part);
+    if part > 0 {
+        normalize_part::<S, F, T>(simd, factors[channel], first);
+        channel = (channel + 1) % factors.len();
+    }
+    while rest.len() >= inner {
+        let count = (rest.len() / inner).min(factors.len() - channel);
+        let (lanes, others) = rest.split_at(count * inner);
+        for (row, factors) in lanes.rows(inner).zip(&factors[channel..]) {
+            let factors = splat::<S, F>(simd, *factors);
+            row.map_row::<SHORT>(
                 #[inline(always)]
-                |block, ours| normalize_block::<S, F, T>(simd, block, ours),
-            );
-        } else {
-            row.map_row(
-                #[inline(always)]
-                |block| normalize_block::<S, F, T>(simd, block, ours),
+                |block| normalize_block::<S, F, T>(simd, block, factors),
             );
         }
-        left = inner;
-        channel = if channel + 1 == channels {
-            0
-        } else {
-            channel + 1
-        };
-        lanes = rest;
+        rest = others;
+        channel = (channel + count) % factors.len();
     }
+    normalize_part::<S, F, T>(simd, factors[channel], rest);
+}
+
+/// A part of a row.
+#[inline(always)]
+fn normalize_part<S: Simd, F: Real, T: Element>(simd: S, factors: [F; 3], part: impl Lanes<T>) {
+    let factors = splat::<S, F>(simd, factors);
+    part.map(
+        #[inline(always)]
+        |block| normalize_block::<S, F, T>(simd, block, factors),
+    );
 }
 
 #[inline(always)]
