@@ -14,7 +14,7 @@ use super::geometry::Geometry;
 use super::lanes::{Across, Lanes, Within};
 use super::real::Real;
 use super::simd::{BLOCK, vectorize};
-use super::walk::{Pattern, Walk, normalize};
+use super::walk::{Part, Pattern, Walk, normalize};
 
 /// Centre, factor and offset of each channel.
 #[derive(Debug, Clone)]
@@ -89,20 +89,31 @@ impl<F: Real> Factors<F> {
         self.walk(geometry, vec![head]);
         let length = lanes.len();
         let pattern = Pattern::new::<T>(self, geometry, lead, length);
-        let tasks = tasks(&pattern, lanes);
-        let tasks = tasks.into_par_iter();
-        tasks
+        let share = length / (SHARES * rayon::current_num_threads());
+        let piece = share.clamp(*PIECE.start(), *PIECE.end()) / BLOCK * BLOCK;
+        let (mut parts, together) = match pattern.strip() {
+            None => (along(lanes, piece, pattern.period()), 1),
+            Some(strip) => {
+                let together = piece.div_ceil(strip);
+                (
+                    by_strips(lanes, pattern.period(), strip, together),
+                    together,
+                )
+            }
+        };
+        parts
+            .par_chunks_mut(together)
             .with_min_len(least_tasks::<T>(length))
-            .for_each(|(start, parts)| {
-                vectorize(Walk::new(&pattern, start, parts));
-            });
+            .for_each(|parts| vectorize(Walk::new(&pattern, parts)));
     }
 
     /// Walks through parts that all begin with the first channel.
     pub(super) fn walk<T: Element, L: Lanes<T>>(&self, geometry: Geometry, parts: Vec<L>) {
         let longest = parts.iter().map(Lanes::len).max().unwrap_or(0);
         let pattern = Pattern::new::<T>(self, geometry, 0, longest);
-        vectorize(Walk::new(&pattern, 0, parts));
+        let parts = parts.into_iter().map(|lanes| Part { start: 0, lanes });
+        let mut parts: Vec<Part<L>> = parts.collect();
+        vectorize(Walk::new(&pattern, &mut parts));
     }
 }
 
@@ -112,32 +123,35 @@ const PIECE: RangeInclusive<usize> = 1 << 15..=1 << 18;
 /// Pieces for each thread, so that none waits long for another.
 const SHARES: usize = 4;
 
-/// What is walked at a time, and where in the pattern it begins.
-fn tasks<F: Real, T: Element, L: Lanes<T>>(
-    pattern: &Pattern<'_, F>,
+/// Pieces, one after the other.
+fn along<T: Element, L: Lanes<T>>(lanes: L, piece: usize, period: usize) -> Vec<Part<L>> {
+    let starts = (0..).step_by(piece).map(|place| place % period);
+    let parts = starts.zip(lanes.chunks(piece));
+    parts.map(|(start, lanes)| Part { start, lanes }).collect()
+}
+
+/// The first strip of as many samples as go together, then their next one, before the next samples.
+fn by_strips<T: Element, L: Lanes<T>>(
     lanes: L,
-) -> Vec<(usize, Vec<L>)> {
-    let share = lanes.len() / (SHARES * rayon::current_num_threads());
-    let piece = share.clamp(*PIECE.start(), *PIECE.end()) / BLOCK * BLOCK;
-    let period = pattern.period();
-    let Some(strip) = pattern.strip() else {
-        let starts = (0..).step_by(piece).map(|place| place % period);
-        let pieces = lanes.chunks(piece).map(|piece| vec![piece]);
-        return starts.zip(pieces).collect();
-    };
-    let together = piece.div_ceil(strip);
-    let mut tasks: Vec<(usize, Vec<L>)> = Vec::new();
-    let mut first = 0;
-    for (number, sample) in lanes.chunks(period).enumerate() {
-        if number % together == 0 {
-            first = tasks.len();
+    sample: usize,
+    strip: usize,
+    together: usize,
+) -> Vec<Part<L>> {
+    let mut parts = Vec::new();
+    let mut samples = lanes.chunks(sample);
+    loop {
+        let mut group: Vec<L> = samples.by_ref().take(together).collect();
+        if group.is_empty() {
+            return parts;
         }
-        for (place, part) in sample.chunks(strip).enumerate() {
-            if first + place == tasks.len() {
-                tasks.push((place * strip, Vec::with_capacity(together)));
+        for start in (0..sample).step_by(strip) {
+            for rest in &mut group {
+                let whole = rest.take();
+                let length = strip.min(whole.len());
+                let (lanes, others) = whole.split_at(length);
+                parts.push(Part { start, lanes });
+                *rest = others;
             }
-            tasks[first + place].1.push(part);
         }
     }
-    tasks
 }

@@ -15,6 +15,8 @@ const LINE: usize = 64;
 /// Elements to read and the places to write them to.
 pub(super) trait Lanes<T: Default + Copy>: Sized + Send {
     fn len(&self) -> usize;
+    /// All of them; none are left.
+    fn take(&mut self) -> Self;
     /// The elements before the first line of the cache that begins among those to write.
     fn lead(&self) -> usize;
     /// The first `middle` elements and the rest; `middle` is at most the length.
@@ -72,6 +74,14 @@ impl<T: Default + Copy + Send + Sync> Lanes<T> for Across<'_, T> {
     #[inline(always)]
     fn len(&self) -> usize {
         self.from.len()
+    }
+
+    #[inline(always)]
+    fn take(&mut self) -> Self {
+        Self {
+            from: std::mem::take(&mut self.from),
+            to: std::mem::take(&mut self.to),
+        }
     }
 
     fn lead(&self) -> usize {
@@ -145,6 +155,11 @@ impl<T: Default + Copy + Send + Sync> Lanes<T> for Within<'_, T> {
     #[inline(always)]
     fn len(&self) -> usize {
         self.0.len()
+    }
+
+    #[inline(always)]
+    fn take(&mut self) -> Self {
+        Self(std::mem::take(&mut self.0))
     }
 
     fn lead(&self) -> usize {

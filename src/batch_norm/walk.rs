@@ -90,17 +90,18 @@ fn lay<F: Real, T: Element>(
 ) -> Vec<Laid<F>> {
     let mut laid = vec![Laid([[F::zeroed(); BLOCK]; 3]); blocks];
     let lanes = F::lanes::<T>();
-    let mut channels = factors.iter().cycle().skip(first / inner);
-    let mut left = inner - first % inner;
-    let mut ours = channels.next();
-    for Laid(block) in &mut laid {
+    let (mut channel, mut used) = (first / inner, first % inner);
+    for Laid([centres, products, offsets]) in &mut laid {
         for lane in lanes {
-            if left == 0 {
-                (ours, left) = (channels.next(), inner);
-            }
-            left -= 1;
-            for (values, factor) in block.iter_mut().zip(ours.into_iter().flatten()) {
-                values[lane] = *factor;
+            let [centre, factor, offset] = factors[channel];
+            (centres[lane], products[lane], offsets[lane]) = (centre, factor, offset);
+            used += 1;
+            if used == inner {
+                channel += 1;
+                if channel == factors.len() {
+                    channel = 0;
+                }
+                used = 0;
             }
         }
     }
@@ -121,19 +122,23 @@ fn greatest_common_divisor(mut one: usize, mut other: usize) -> usize {
     one
 }
 
-/// The way through parts that all begin with element number `start` of the pattern.
+/// Elements to walk, and the place of the first in the pattern.
+pub(super) struct Part<L> {
+    pub(super) start: usize,
+    pub(super) lanes: L,
+}
+
+/// The way through parts, which are taken.
 pub(super) struct Walk<'a, F, T, L> {
     pattern: &'a Pattern<'a, F>,
-    start: usize,
-    parts: Vec<L>,
+    parts: &'a mut [Part<L>],
     element: PhantomData<T>,
 }
 
 impl<'a, F: Real, T: Element, L: Lanes<T>> Walk<'a, F, T, L> {
-    pub(super) fn new(pattern: &'a Pattern<'_, F>, start: usize, parts: Vec<L>) -> Self {
+    pub(super) fn new(pattern: &'a Pattern<'_, F>, parts: &'a mut [Part<L>]) -> Self {
         Self {
             pattern,
-            start,
             parts,
             element: PhantomData,
         }
@@ -145,14 +150,15 @@ impl<F: Real, T: Element, L: Lanes<T>> Work for Walk<'_, F, T, L> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        for lanes in self.parts {
+        for Part { start, lanes } in self.parts {
+            let lanes = lanes.take();
             match self.pattern {
                 Pattern::Rows {
                     factors,
                     inner,
                     first,
                 } => {
-                    let start = *first + self.start;
+                    let start = *first + *start;
                     if *inner > 2 * BLOCK {
                         rows::<S, F, T, L, false>(simd, factors, *inner, start, lanes);
                     } else {
@@ -160,7 +166,7 @@ impl<F: Real, T: Element, L: Lanes<T>> Work for Walk<'_, F, T, L> {
                     }
                 }
                 Pattern::Blocks { blocks, .. } => {
-                    along::<S, F, T, L>(simd, blocks, self.start / BLOCK, lanes);
+                    along::<S, F, T, L>(simd, blocks, *start / BLOCK, lanes);
                 }
             }
         }
