@@ -40,6 +40,9 @@ pub(super) trait Real: Pod + Send + Sync + Into<f64> + Sub<Output = Self> {
 
     /// The same values in f64.
     fn widen<S: Simd>(values: Self::Block<S>) -> [f64x8<S>; 4];
+
+    /// Half as many values in f64: sums of two each.
+    fn halved<S: Simd>(values: Self::Block<S>) -> [f64x8<S>; 2];
 }
 
 impl Real for f64 {
@@ -96,6 +99,11 @@ impl Real for f64 {
     fn widen<S: Simd>(values: Self::Block<S>) -> [f64x8<S>; 4] {
         values
     }
+
+    #[inline(always)]
+    fn halved<S: Simd>([a, b, c, d]: Self::Block<S>) -> [f64x8<S>; 2] {
+        [a + c, b + d]
+    }
 }
 
 impl Real for f32 {
@@ -137,5 +145,10 @@ impl Real for f32 {
     fn widen<S: Simd>([low, high]: Self::Block<S>) -> [f64x8<S>; 4] {
         let ((a, b), (c, d)) = (low.widen(), high.widen());
         [a, b, c, d]
+    }
+
+    #[inline(always)]
+    fn halved<S: Simd>([low, high]: Self::Block<S>) -> [f64x8<S>; 2] {
+        (low + high).widen().into()
     }
 }

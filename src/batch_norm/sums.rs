@@ -4,7 +4,8 @@
 //! The subtraction is harmless while the pivot lies within a standard deviation of the mean; a pivot
 //! from a sample nearly always does, else the mean that it leads to is the next one, and where that
 //! fails too the values are summed in f64.
-//! Sums run in the kernel's arithmetic over at most 16 terms per lane, then in f64: with u = 2⁻²⁴
+//! Sums run in the kernel's arithmetic over at most 16 terms per lane, of which a few are added up, then
+//! in f64: with u = 2⁻²⁴
 //! the relative error of M2 in f32 is at most `50·u`, and in practice near u.
 //! The lanes are the same on every machine.
 
@@ -30,6 +31,8 @@ pub(super) const CHAIN: usize = 16;
 const SAMPLE: usize = 4;
 
 /// The same columns of equally long samples: a channel's values, a row of at least a block in each.
+///
+/// `SHORT` is whether rows have at most two blocks.
 #[derive(Clone, Copy)]
 pub(super) struct Rows<'a, T> {
     samples: &'a [&'a [T]],
@@ -61,7 +64,7 @@ impl<'a, T: Element> Rows<'a, T> {
 
     /// The spread that sums around a pivot lead to.
     #[inline(always)]
-    pub(super) fn spread<S: Simd, F: Real>(
+    pub(super) fn spread<S: Simd, F: Real, const SHORT: bool>(
         self,
         simd: S,
         mut pivot: F,
@@ -70,7 +73,7 @@ impl<'a, T: Element> Rows<'a, T> {
         let count = self.count();
         if !is_sound::<F>(first, second, count) {
             pivot = finite(pivot.into() + first / count);
-            [first, second] = self.sums(simd, pivot);
+            [first, second] = self.sums::<S, F, SHORT>(simd, pivot);
         }
         if is_sound::<F>(first, second, count) {
             return combine(pivot.into(), first, second, count);
@@ -93,43 +96,46 @@ impl<'a, T: Element> Rows<'a, T> {
                 sum = sum.plus(F::read(simd, block));
             }
         }
-        finite(total(F::widen(sum)) / (SAMPLE * BLOCK) as f64)
+        finite(total(F::halved(sum)) * const { 1.0 / (SAMPLE * BLOCK) as f64 })
     }
 
     /// `Σd` and `Σd²` with `d = x − pivot`.
     #[inline(always)]
-    pub(super) fn sums<S: Simd, F: Real>(self, simd: S, pivot: F) -> [f64; 2] {
+    pub(super) fn sums<S: Simd, F: Real, const SHORT: bool>(self, simd: S, pivot: F) -> [f64; 2] {
         let pivots = <F::Block<S>>::splat(simd, pivot);
-        let zero = <F::Block<S>>::splat(simd, F::zeroed());
-        let blocks = self.length.div_ceil(BLOCK);
+        let none = Sums::new(<F::Block<S>>::splat(simd, F::zeroed()));
         let numbers = lane_numbers::<S, T, F>(simd);
-        // The last block overlaps the one before by so many elements.
-        let overlap = F::nearest((blocks * BLOCK - self.length) as f64);
+        // The last block overlaps the one before by so many elements, and is summed apart.
+        let before = if SHORT { 1 } else { (self.length - 1) / BLOCK };
+        let overlap = F::nearest(((before + 1) * BLOCK - self.length) as f64);
         let overlap = <F::Block<S>>::splat(simd, overlap);
-        let mut wide = [[f64x8::simd_from(simd, 0.0); 4]; 2];
-        for samples in self.samples.chunks((CHAIN / blocks).max(1)) {
-            for start in (0..blocks).step_by(CHAIN) {
-                let end = blocks.min(start + CHAIN);
-                let mut sums = Sums::new(zero);
+        let mut wide = [[f64x8::simd_from(simd, 0.0); 2]; 2];
+        for samples in self.samples.chunks((CHAIN / before).max(1)) {
+            let mut last = none;
+            for start in (0..before).step_by(CHAIN) {
+                let end = before.min(start + CHAIN);
+                let mut sums = none;
                 for row in self.of(samples) {
-                    let (whole, rest) = row.as_chunks();
-                    for block in &whole[start..end.min(whole.len())] {
-                        sums.add(F::read(simd, block).minus(pivots));
+                    if SHORT {
+                        sums.add_block::<S, T, F>(simd, row.first_chunk(), pivots);
+                    } else {
+                        for block in &row.as_chunks().0[start..end] {
+                            sums.add_block::<S, T, F>(simd, Some(block), pivots);
+                        }
                     }
-                    if end == blocks
-                        && !rest.is_empty()
-                        && let Some(block) = row.last_chunk()
-                    {
-                        let deviations = F::read(simd, block).minus(pivots);
-                        sums.add(deviations.kept_from(overlap, numbers));
+                    if end == before {
+                        last.add_block::<S, T, F>(simd, row.last_chunk(), pivots);
                     }
+                }
+                if end == before {
+                    sums.first = sums.first.plus(last.first.kept_from(overlap, numbers));
+                    sums.second = sums.second.plus(last.second.kept_from(overlap, numbers));
                 }
                 hand_over::<S, F>(&mut wide[0], sums.first);
                 hand_over::<S, F>(&mut wide[1], sums.second);
             }
         }
-        let [first, second] = wide;
-        [total(first), total(second)]
+        wide.map(total)
     }
 
     /// The value of all elements, if they are equal.
@@ -250,19 +256,34 @@ impl<B: Copy> Sums<B> {
         self.first = self.first.plus(deviations);
         self.second = deviations.times_plus(deviations, self.second);
     }
+
+    /// Adds the deviations of a block, which is there wherever a row has as many elements.
+    #[inline(always)]
+    fn add_block<S: Simd, T: Element, F: Real<Block<S> = B>>(
+        &mut self,
+        simd: S,
+        block: Option<&[T; BLOCK]>,
+        pivots: B,
+    ) where
+        B: Block<S>,
+    {
+        if let Some(block) = block {
+            self.add(F::read(simd, block).minus(pivots));
+        }
+    }
 }
 
 #[inline(always)]
-fn hand_over<S: Simd, F: Real>(wide: &mut [f64x8<S>; 4], values: F::Block<S>) {
-    for (wide, values) in wide.iter_mut().zip(F::widen(values)) {
+fn hand_over<S: Simd, F: Real>(wide: &mut [f64x8<S>; 2], values: F::Block<S>) {
+    for (wide, values) in wide.iter_mut().zip(F::halved(values)) {
         *wide += values;
     }
 }
 
 /// The sum of the lanes, in pairs.
 #[inline(always)]
-fn total<S: Simd>([a, b, c, d]: [f64x8<S>; 4]) -> f64 {
-    let [a, b, c, d, e, f, g, h] = ((a + b) + (c + d)).to_array();
+fn total<S: Simd>([a, b]: [f64x8<S>; 2]) -> f64 {
+    let [a, b, c, d, e, f, g, h] = (a + b).to_array();
     ((a + b) + (c + d)) + ((e + f) + (g + h))
 }
 
@@ -284,7 +305,13 @@ mod tests {
             let samples = [self.0];
             let rows = Rows::new(&samples, 0, self.0.len());
             let pivot: F = rows.pivot(simd);
-            rows.spread(simd, pivot, rows.sums(simd, pivot))
+            if self.0.len() > 2 * BLOCK {
+                let sums = rows.sums::<S, F, false>(simd, pivot);
+                rows.spread::<S, F, false>(simd, pivot, sums)
+            } else {
+                let sums = rows.sums::<S, F, true>(simd, pivot);
+                rows.spread::<S, F, true>(simd, pivot, sums)
+            }
         }
     }
 
