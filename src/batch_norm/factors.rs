@@ -25,14 +25,20 @@ impl Factors<f64> {
     ///
     /// `None` where f32 cannot hold a factor to its full precision.
     pub(super) fn narrow(&self) -> Option<Factors<f32>> {
-        let narrow = self.0.iter().map(|&[mean, factor, b]| {
+        let carried = |[mean, factor, b]: [f64; 3]| {
             let centre = mean as f32;
-            let remainder = mean - f64::from(centre);
-            let offset = b - remainder * factor;
-            let fits = [mean, factor, offset].into_iter().all(fits_f32);
-            fits.then_some([centre, factor as f32, offset as f32])
+            [
+                centre.into(),
+                factor,
+                b - (mean - f64::from(centre)) * factor,
+            ]
+        };
+        let all_fit = self.0.iter().all(|&factors| {
+            let fits = carried(factors).map(fits_f32);
+            fits_f32(factors[0]) & fits[1] & fits[2]
         });
-        narrow.collect::<Option<_>>().map(Factors)
+        let narrow = |&factors: &[f64; 3]| carried(factors).map(|factor| factor as f32);
+        all_fit.then(|| Factors(self.0.iter().map(narrow).collect()))
     }
 }
 
