@@ -17,11 +17,11 @@ use super::parameters::Parameters;
 use super::simd::vectorize;
 use super::tile::Tile;
 
-/// Bytes of a tile, where channels allow it.
-const TILE: usize = 1 << 18;
-
 /// Bytes that a tile may have: half a cache that every core has to itself.
 const LARGEST: usize = 1 << 19;
+
+/// Tiles are as many as a multiple of this, so that threads share them evenly.
+const EVEN: usize = 4;
 
 /// Bytes of a sample in a tile at least: less would be read against the grain, and reading all of
 /// memory twice along is faster.
@@ -32,7 +32,13 @@ pub(super) fn tile_channels<T>(geometry: Geometry, length: usize) -> Option<usiz
     let Geometry { channels, inner } = geometry;
     let bytes = length / channels * size_of::<T>();
     let least = LEAST.div_ceil(inner * size_of::<T>());
-    let tile = (TILE / bytes).max(least).min(channels);
+    let tiles = channels.div_ceil((LARGEST / bytes).max(1));
+    let tiles = if tiles > 1 {
+        tiles.next_multiple_of(EVEN)
+    } else {
+        1
+    };
+    let tile = channels.div_ceil(tiles).max(least).min(channels);
     (tile * bytes <= LARGEST).then_some(tile)
 }
 
