@@ -19,8 +19,10 @@ const SAMPLE: usize = CHAIN;
 /// Blocks that are added up together, so that memory is read along.
 const TOGETHER: usize = 4;
 
-/// What is summed of every column, whole blocks of them lane by lane.
+/// What is summed of every column, block by block and lane by lane; the last block overlaps the one
+/// before where the columns end within it.
 struct Columns<F> {
+    width: usize,
     pivot: Vec<F>,
     first: Vec<f64>,
     second: Vec<f64>,
@@ -73,27 +75,42 @@ pub(super) fn moments<S: Simd, T: Element, F: Real>(
 
 impl<F: Real> Columns<F> {
     fn around<T: Element>(pivots: &[F]) -> Self {
-        let mut pivot = pivots.to_vec();
-        let blocks = pivot.as_chunks_mut::<BLOCK>().0.iter_mut();
-        for (laid, block) in blocks.zip(pivots.as_chunks::<BLOCK>().0) {
-            for (value, lane) in block.iter().zip(F::lanes::<T>()) {
-                laid[lane] = *value;
+        let width = pivots.len();
+        let mut columns = Self {
+            width,
+            pivot: pivots.to_vec(),
+            first: vec![0.0; width],
+            second: vec![0.0; width],
+        };
+        if width >= BLOCK {
+            let length = width.next_multiple_of(BLOCK);
+            columns.pivot = vec![F::zeroed(); length];
+            columns.first = vec![0.0; length];
+            columns.second = vec![0.0; length];
+        }
+        for (block, pivot) in columns
+            .pivot
+            .as_chunks_mut::<BLOCK>()
+            .0
+            .iter_mut()
+            .enumerate()
+        {
+            let start = (block * BLOCK).min(width - BLOCK);
+            for (column, lane) in F::lanes::<T>().into_iter().enumerate() {
+                pivot[lane] = pivots[start + column];
             }
         }
-        Self {
-            pivot,
-            first: vec![0.0; pivots.len()],
-            second: vec![0.0; pivots.len()],
-        }
+        columns
     }
 
     /// Sums of the columns, as these lie in a sample.
     fn in_order<T: Element>(&self, sums: &[f64]) -> Vec<f64> {
         let mut ordered = sums.to_vec();
-        let blocks = ordered.as_chunks_mut::<BLOCK>().0.iter_mut();
-        for (block, laid) in blocks.zip(sums.as_chunks::<BLOCK>().0) {
-            for (value, lane) in block.iter_mut().zip(F::lanes::<T>()) {
-                *value = laid[lane];
+        ordered.truncate(self.width);
+        for (block, sums) in sums.as_chunks::<BLOCK>().0.iter().enumerate() {
+            let start = (block * BLOCK).min(self.width - BLOCK);
+            for (column, lane) in F::lanes::<T>().into_iter().enumerate() {
+                ordered[start + column] = sums[lane];
             }
         }
         ordered
@@ -102,47 +119,56 @@ impl<F: Real> Columns<F> {
     /// Adds the samples up, column by column.
     #[inline(always)]
     fn add<S: Simd, T: Element>(&mut self, simd: S, samples: &[&[T]]) {
-        let width = self.pivot.len();
-        let step = TOGETHER * BLOCK;
-        let together = width / step * step;
-        let blocks = width / BLOCK * BLOCK;
+        if self.width < BLOCK {
+            return self.add_few(samples);
+        }
+        let blocks = self.width / BLOCK;
+        let together = blocks / TOGETHER * TOGETHER;
         for samples in samples.chunks(CHAIN) {
-            for start in (0..together).step_by(step) {
-                self.add_blocks::<S, T, TOGETHER>(simd, samples, start);
+            for block in (0..together).step_by(TOGETHER) {
+                self.add_blocks::<S, T, TOGETHER>(simd, samples, block, block * BLOCK);
             }
-            for start in (together..blocks).step_by(BLOCK) {
-                self.add_blocks::<S, T, 1>(simd, samples, start);
+            for block in together..blocks {
+                self.add_blocks::<S, T, 1>(simd, samples, block, block * BLOCK);
+            }
+            if !self.width.is_multiple_of(BLOCK) {
+                self.add_blocks::<S, T, 1>(simd, samples, blocks, self.width - BLOCK);
             }
         }
-        for column in blocks..width {
-            for sample in samples {
-                let deviation = sample[column].to_f64() - self.pivot[column].into();
+    }
+
+    /// Adds the samples up, which are shorter than a block.
+    fn add_few<T: Element>(&mut self, samples: &[&[T]]) {
+        for sample in samples {
+            for (column, value) in sample.iter().enumerate() {
+                let deviation = value.to_f64() - self.pivot[column].into();
                 self.first[column] += deviation;
                 self.second[column] += deviation * deviation;
             }
         }
     }
 
+    /// Adds `N` blocks up from number `block` on, which begin with column `start`.
     #[inline(always)]
     fn add_blocks<S: Simd, T: Element, const N: usize>(
         &mut self,
         simd: S,
         samples: &[&[T]],
+        block: usize,
         start: usize,
     ) {
         let mut sums = [Sums::new(<F::Block<S>>::splat(simd, F::zeroed())); N];
-        let places = start..start + N * BLOCK;
-        let pivots = &self.pivot[places.clone()];
+        let pivots = &self.pivot[block * BLOCK..(block + N) * BLOCK];
         for sample in samples {
-            let blocks = sample[places.clone()].as_chunks().0;
+            let blocks = sample[start..start + N * BLOCK].as_chunks().0;
             let pivots = pivots.chunks_exact(BLOCK);
             for (sums, (block, pivots)) in sums.iter_mut().zip(blocks.iter().zip(pivots)) {
                 let pivots = <F::Block<S>>::load(simd, pivots);
                 sums.add(F::read(simd, block).minus(pivots));
             }
         }
-        for (block, sums) in sums.into_iter().enumerate() {
-            let places = start + block * BLOCK..start + (block + 1) * BLOCK;
+        for (block, sums) in (block..).zip(sums) {
+            let places = block * BLOCK..(block + 1) * BLOCK;
             hand_over::<S, F>(simd, &mut self.first[places.clone()], sums.first);
             hand_over::<S, F>(simd, &mut self.second[places], sums.second);
         }

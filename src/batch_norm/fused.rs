@@ -25,7 +25,7 @@ const EVEN: usize = 4;
 
 /// Bytes of a sample in a tile at least: less would be read against the grain, and reading all of
 /// memory twice along is faster.
-const LEAST: usize = 1 << 14;
+const LEAST: usize = 1 << 11;
 
 /// The channels of a tile of a value of this many elements, if tiles fit the cache.
 pub(super) fn tile_channels<T>(geometry: Geometry, length: usize) -> Option<usize> {

@@ -9,7 +9,7 @@ use super::element::Element;
 use super::geometry::Geometry;
 use super::moments::Moments;
 use super::real::Real;
-use super::simd::{BLOCK, vectorize};
+use super::simd::{BLOCK, evened, vectorize};
 use super::tile::Tile;
 
 /// Elements that one thread takes at a time.
@@ -30,7 +30,13 @@ pub(super) fn moments<T: Element, F: Real>(values: &[T], geometry: Geometry) -> 
     let width = channels * inner;
     let samples = values.len() / width;
     let side_by_side = if inner < BLOCK {
-        (NARROW / width).clamp(1, samples)
+        let even = evened(width);
+        let most = (NARROW / width).clamp(1, samples);
+        if most < even {
+            most
+        } else {
+            most / even * even
+        }
     } else {
         1
     };

@@ -13,6 +13,11 @@ use half::slice::HalfFloatSliceExt;
 /// Elements that are worked on at a time.
 pub(super) const BLOCK: usize = 32;
 
+/// How many times as much of this length ends with a block.
+pub(super) fn evened(length: usize) -> usize {
+    BLOCK >> length.trailing_zeros().min(BLOCK.trailing_zeros())
+}
+
 /// Work for one thread. All below [`run`](Self::run) must be inlined into it to profit.
 pub(super) trait Work {
     type Output;

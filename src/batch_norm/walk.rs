@@ -14,7 +14,7 @@ use super::factors::Factors;
 use super::geometry::Geometry;
 use super::lanes::Lanes;
 use super::real::Real;
-use super::simd::{BLOCK, Work};
+use super::simd::{BLOCK, Work, evened};
 
 /// Centre, factor and offset for each lane of a block, where loads do not straddle lines of the cache.
 #[derive(Clone, Copy)]
@@ -50,7 +50,7 @@ impl<'a, F: Real> Pattern<'a, F> {
             };
         }
         let sample = channels * inner;
-        let even = sample * BLOCK / greatest_common_divisor(sample, BLOCK);
+        let even = sample * evened(sample);
         let period = if even <= LARGEST { even } else { sample };
         let blocks = period.min(length).div_ceil(BLOCK);
         Self::Blocks {
@@ -114,13 +114,6 @@ const LARGEST: usize = 1 << 13;
 
 /// Bytes of a pattern that stay in the nearest cache, beside what is walked.
 const NEAR: usize = 1 << 14;
-
-fn greatest_common_divisor(mut one: usize, mut other: usize) -> usize {
-    while other > 0 {
-        (one, other) = (other, one % other);
-    }
-    one
-}
 
 /// Elements to walk, and the place of the first in the pattern.
 pub(super) struct Part<L> {
