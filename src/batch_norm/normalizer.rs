@@ -169,6 +169,14 @@ mod tests {
         &[2, 3, 1, 1],
         &[9000, 3],
         &[90, 301],
+        // Rows of one block, two, some, and so many that they are aligned; pieces that end within a row.
+        &[2, 3, 4, 8],
+        &[3, 2, 8, 8],
+        &[2, 3, 10, 10],
+        &[2, 2, 30, 31],
+        &[2, 401, 7, 7],
+        // A pattern of factors that is walked strip by strip.
+        &[5, 150, 5, 5],
     ];
 
     /// Asserts the bound that the module states, with the dtype's own rounding on top.
