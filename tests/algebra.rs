@@ -1254,6 +1254,26 @@ fn growth_by_copies_can_be_bounded() {
 }
 
 #[test]
+fn a_shift_that_stays_has_the_type_of_the_parameters_where_nothing_else_tells_it() {
+    let m = model(|g| {
+        let x = g.dtype(DataType::Double).input("x", [1, 4, 6, 6]);
+        let x = g
+            .op("Strange", &[&x])
+            .domain("org.custom")
+            .shape([1, 4, 6, 6])
+            .dtype(DataType::Double);
+        let x = x.reshape([1, 4, 6, 6]).batch_norm();
+        x.conv(5).kernel([3, 3]).pads([1, 1, 1, 1]).output("y")
+    });
+    let options = with(|options| options.reduce = true);
+    let (text, folded) = support::folded_with(&m, &options);
+    assert_eq!(text, "bn_0 -> conv_0 input, bn_0 add");
+    let graph = folded.graph.expect("a graph");
+    let mut floats = graph.initializer.iter().filter(|at| at.data_type() != 7);
+    assert!(floats.all(|tensor| tensor.data_type() == 11));
+}
+
+#[test]
 fn a_shift_has_the_type_of_the_weight_where_nothing_else_tells_it() {
     let m = model(|g| {
         let x = g.dtype(DataType::Double).input("x", [2, 5, 4]);
