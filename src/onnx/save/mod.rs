@@ -7,6 +7,7 @@
 //! Without edits the model's own bytes come out, and copies of its data files where the target is elsewhere.
 //! Pipes, devices and writers are written directly, after a pass that finds what a type could not hold.
 
+mod detour;
 mod gate;
 mod place;
 mod publish;
@@ -30,7 +31,6 @@ use super::wire::Span;
 use gate::Gate;
 pub use place::Leftover;
 use place::{Place, Purpose, Temporary};
-use publish::Detour;
 use target::Destination;
 
 /// The longest file that protobuf readers accept.
@@ -230,46 +230,6 @@ impl Edits<'_> {
             true => self.by_detour(place, plan, data, model),
             false => publish::directly(data, model),
         }
-    }
-
-    fn by_detour<'p>(
-        &self,
-        place: &Place<'p>,
-        plan: &Plan,
-        mut data: Vec<Temporary<'p>>,
-        model: Temporary<'p>,
-    ) -> Result<(), WriteError> {
-        let target = model.target();
-        let mut link = None;
-        if !plan.is_verbatim && data.len() == 1 {
-            let file = place.keep(data.remove(0))?;
-            link = place.link(&file).ok();
-            data.push(file);
-        }
-        let mut bridge = match &link {
-            Some(_) => data.remove(0),
-            None => place.create(target.to_owned(), Purpose::Detour)?,
-        };
-        let mut file = DataFile {
-            location: target::file_name(bridge.path())?.to_owned(),
-            rope: Rope::default(),
-            threshold: plan.threshold,
-        };
-        let rope = self.render(Some(&mut file))?;
-        if link.is_none() {
-            pump::pump(self.model, &file.rope, &mut bridge, target)?;
-            bridge.sync()?;
-        }
-        let mut flaws = Vec::new();
-        let first = self.write(place, target.to_owned(), Purpose::Output, &rope, &mut flaws)?;
-        first.sync()?;
-        let detour = Detour {
-            data: bridge,
-            model: first,
-            is_moved: link.is_some(),
-        };
-        data.extend(link);
-        publish::by_detour(detour, data, model)
     }
 
     fn plan(&self, target: &Path, options: &SaveOptions) -> Result<Plan, WriteError> {
