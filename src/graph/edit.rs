@@ -289,11 +289,12 @@ impl<'m> Graph<'m> {
         let Some(input) = self.input(node, 0) else {
             unreachable!("a node that becomes an Add has an input");
         };
-        let (outputs, data_type, stem) = (
-            self.node(node).outputs.clone(),
-            self.value(input).data_type,
-            self.value(input).name.clone(),
-        );
+        let outputs = self.node(node).outputs.clone();
+        let stem = self.value(input).name.clone();
+        // The type of what an If or a foreign operator gives may be unknown; that of the node's output is its parameters'.
+        let types = [Some(input), self.output(node, 0)].into_iter().flatten();
+        let mut types = types.map(|value| self.value(value).data_type);
+        let data_type = types.find(|&data_type| data_type != 0).unwrap_or(0);
         self.detach(node);
         self.node_mut(node).alive = true;
         self.node_mut(node).op = Rc::from("Add");

@@ -7,6 +7,7 @@
 //! Without edits the model's own bytes come out, and copies of its data files where the target is elsewhere.
 //! Pipes, devices and writers are written directly, after a pass that finds what a type could not hold.
 
+mod detour;
 mod gate;
 mod place;
 mod publish;
@@ -30,7 +31,6 @@ use super::wire::Span;
 use gate::Gate;
 pub use place::Leftover;
 use place::{Place, Purpose, Temporary};
-use publish::Detour;
 use target::Destination;
 
 /// The longest file that protobuf readers accept.
@@ -227,50 +227,9 @@ impl Edits<'_> {
         }
         let _turn = publish::turn(model.target());
         match data.iter().any(publish::replaces) {
-            true => {
-                let detour = self.detour(place, plan, &data, &model)?;
-                publish::by_detour(detour, data, model)
-            }
+            true => self.by_detour(place, plan, data, model),
             false => publish::directly(data, model),
         }
-    }
-
-    /// The model and its data once more, referring to each other under the data's temporary name.
-    fn detour<'p>(
-        &self,
-        place: &Place<'p>,
-        plan: &Plan,
-        data: &[Temporary<'p>],
-        model: &Temporary<'p>,
-    ) -> Result<Detour<'p>, WriteError> {
-        let target = model.target();
-        let linked = match data {
-            [data] if !plan.is_verbatim => place.link(data).ok(),
-            _ => None,
-        };
-        let is_linked = linked.is_some();
-        let mut bridge = match linked {
-            Some(linked) => linked,
-            None => place.create(target.to_owned(), Purpose::Detour)?,
-        };
-        let location = target::file_name(bridge.path())?;
-        let mut file = DataFile {
-            location: location.to_owned(),
-            rope: Rope::default(),
-            threshold: plan.threshold,
-        };
-        let rope = self.render(Some(&mut file))?;
-        if !is_linked {
-            pump::pump(self.model, &file.rope, &mut bridge, target)?;
-            bridge.sync()?;
-        }
-        let mut flaws = Vec::new();
-        let model = self.write(place, target.to_owned(), Purpose::Output, &rope, &mut flaws)?;
-        model.sync()?;
-        Ok(Detour {
-            data: bridge,
-            model,
-        })
     }
 
     fn plan(&self, target: &Path, options: &SaveOptions) -> Result<Plan, WriteError> {
