@@ -23,15 +23,19 @@ const LARGEST: usize = 1 << 19;
 /// Tiles are as many as a multiple of this, so that threads share them evenly.
 const EVEN: usize = 4;
 
-/// Bytes of a sample in a tile at least: less would be read against the grain, and reading all of
-/// memory twice along is faster.
-const LEAST: usize = 1 << 11;
+/// Bytes of a sample in a tile at least: less would be read against the grain, and reading all of the
+/// value twice along is faster.
+fn least_bytes(value: usize) -> usize {
+    // Beyond the last cache skipping costs more.
+    const LAST_CACHE: usize = 1 << 24;
+    if value > LAST_CACHE { 1 << 14 } else { 1 << 11 }
+}
 
 /// The channels of a tile of a value of this many elements, if tiles fit the cache.
 pub(super) fn tile_channels<T>(geometry: Geometry, length: usize) -> Option<usize> {
     let Geometry { channels, inner } = geometry;
     let bytes = length / channels * size_of::<T>();
-    let least = LEAST.div_ceil(inner * size_of::<T>());
+    let least = least_bytes(length * size_of::<T>()).div_ceil(inner * size_of::<T>());
     let tiles = channels.div_ceil((LARGEST / bytes).max(1));
     let tiles = if tiles > 1 {
         tiles.next_multiple_of(EVEN)
