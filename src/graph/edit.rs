@@ -150,7 +150,13 @@ impl<'m> Graph<'m> {
             || Name::from("constant"),
             |old| self.value(old).name.clone(),
         );
-        let data_type = old.map_or(1, |old| self.value(old).data_type);
+        let data_type = match old {
+            Some(old) => self.value(old).data_type,
+            // Only LayerNormalization's B may be absent, which has its input's type.
+            None => self
+                .input(node, 0)
+                .map_or(0, |input| self.value(input).data_type),
+        };
         let made = self.make(node, elements.clone(), stem, data_type);
         if let Some(old) = old {
             self.value_mut(old).consumers.remove(&(node, slot));
@@ -289,11 +295,11 @@ impl<'m> Graph<'m> {
         let Some(input) = self.input(node, 0) else {
             unreachable!("a node that becomes an Add has an input");
         };
-        let (outputs, data_type, stem) = (
-            self.node(node).outputs.clone(),
-            self.value(input).data_type,
-            self.value(input).name.clone(),
-        );
+        let outputs = self.node(node).outputs.clone();
+        let stem = self.value(input).name.clone();
+        let of = |value: ValueId| self.value(value).data_type;
+        let mut types = [Some(input), outputs[0]].into_iter().flatten().map(of);
+        let data_type = types.find(|&known| known != 0).unwrap_or(0);
         self.detach(node);
         self.node_mut(node).alive = true;
         self.node_mut(node).op = Rc::from("Add");
