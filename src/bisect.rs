@@ -7,14 +7,13 @@
 
 use crate::apply::{Applied, apply};
 use crate::fold::Folded;
-use crate::graph::NodeId;
-use crate::plan::{Entry, Fold};
+use crate::plan::{Entry, Fold, Seed};
 
 /// The fold that a difference is laid to.
 #[derive(Clone, Debug)]
 pub struct Culprit {
-    /// The node that is folded.
-    pub node: NodeId,
+    /// What is folded.
+    pub seed: Seed,
     /// The node's name, or its operator and output.
     pub label: String,
     /// The nodes that take its affine, each with its side.
@@ -29,7 +28,7 @@ impl Culprit {
             .map(|site| format!("{} ({})", site.label, site.side))
             .collect();
         Culprit {
-            node: entry.node,
+            seed: fold.seed,
             label: entry.label.clone(),
             sites: sites.join(", "),
         }
@@ -53,8 +52,11 @@ pub fn culprit<E>(
     let (mut same, mut different) = (0, folds.len());
     let ends_in_suspect = |(_, fold): &(&Entry, &Fold)| {
         fold.ends.iter().any(|&end| {
-            let name = folded.graph.value(end).name.to_string();
-            suspects.iter().any(|suspect| is_named(suspect, &name))
+            // A value that a fold made has no name yet.
+            let value = folded.graph.values.get(end.0 as usize);
+            let is_end =
+                |suspect: &&str| value.is_some_and(|at| is_named(suspect, &at.name.to_string()));
+            suspects.iter().any(is_end)
         })
     };
     let mut probes: Vec<usize> = folds

@@ -5,7 +5,7 @@ use crate::bisect::Culprit;
 use crate::graph::{Graph, GraphError, NodeId, Reading};
 use crate::onnx::Flaw;
 use crate::onnx::model::Model;
-use crate::plan::{Fold, Plan, PlanError, PlanOptions};
+use crate::plan::{Fold, Plan, PlanError, PlanOptions, Seed};
 use crate::rules::{Code, refuse};
 
 /// A model's graph, its plan and the edits that carry it out.
@@ -82,8 +82,8 @@ pub fn without_culprit<'m>(
     culprit: &Culprit,
     detail: String,
 ) -> Result<Folded<'m>, FoldError> {
-    let reason = refuse(&folded.graph, culprit.node, Code::Different, detail);
-    options.excluded.insert(culprit.node, reason);
+    let reason = refuse(&folded.graph, culprit.seed.node, Code::Different, detail);
+    options.excluded.insert(culprit.seed, reason);
     fold_graph(folded.graph, options.clone())
 }
 
@@ -108,7 +108,7 @@ fn fold_graph<'m>(graph: Graph<'m>, mut options: PlanOptions) -> Result<Folded<'
                             applied,
                         });
                     };
-                    let reason = refuse(&graph, seed, Code::Growth, detail);
+                    let reason = refuse(&graph, seed.node, Code::Growth, detail);
                     options.excluded.insert(seed, reason);
                 }
             },
@@ -141,11 +141,11 @@ fn too_large(
     Ok((growth > limit).then(|| (copy.nodes.clone(), detail)))
 }
 
-fn last_fold_into(plan: &Plan, nodes: &[NodeId]) -> Option<NodeId> {
+fn last_fold_into(plan: &Plan, nodes: &[NodeId]) -> Option<Seed> {
     let touches = |fold: &Fold| fold.sites.iter().any(|site| nodes.contains(&site.node));
     let folds = plan.folds();
     let last = folds.iter().rev().find(|(_, fold)| touches(fold));
-    last.map(|(entry, _)| entry.node)
+    last.map(|(_, fold)| fold.seed)
 }
 
 /// The last fold into the blamed nodes stays out.
@@ -163,7 +163,7 @@ fn exclude(
         }
         .into());
     };
-    let reason = refuse(graph, seed, Code::NotRepresentable, flaw.to_string());
+    let reason = refuse(graph, seed.node, Code::NotRepresentable, flaw.to_string());
     options.excluded.insert(seed, reason);
     Ok(())
 }

@@ -188,6 +188,21 @@ fn matmul_takes_the_scale_and_an_add_takes_the_shift() {
 }
 
 #[test]
+fn the_add_that_is_left_goes_on_where_the_scale_could_not() {
+    let m = model(|g| {
+        let x = g.dtype(DataType::Double).input("x", [2, 5, 4]);
+        let x = x.matmul(6).transpose([0, 2, 1]);
+        let x = x.batch_norm().negative_scales().max_pool([2]);
+        x.conv(3).kernel([1]).output("y")
+    });
+    let folded = check(
+        &m,
+        "bn_0 -> matmul_0 output, matmul_0 add through transpose_0, then conv_0 input through transpose_0, max_pool_0",
+    );
+    assert_eq!(support::count(&folded, "Add"), 0);
+}
+
+#[test]
 fn a_shift_joins_the_constant_add_behind_the_matmul() {
     let m = model(|g| {
         let x = g.dtype(DataType::Double).input("x", [2, 5, 4]);
@@ -1091,6 +1106,26 @@ fn a_reduction_leaves_one_add_where_the_shift_cannot_move() {
         ),
         (1, 0)
     );
+}
+
+#[test]
+fn a_reduction_leaves_nothing_where_the_shift_goes_the_other_way() {
+    let m = model(|g| {
+        let x = g.dtype(DataType::Double).input("x", [1, 4, 6, 6]);
+        let z = g.input("z", [1, 5, 6, 6]);
+        let x = x.conv(5).kernel([1, 1]).relu().batch_norm();
+        x.add(&z).conv(3).kernel([3, 3]).output("y")
+    });
+    refused(
+        &m,
+        "bn_0 stays: upstream shift-blocked, downstream other-reader, sideways no-sibling",
+    );
+    let folded = check_options(
+        &m,
+        &with(|options| options.reduce = true),
+        "bn_0 -> conv_0 output, bn_0 add through relu_0, then conv_1 input through add_0",
+    );
+    assert_eq!(support::count(&folded, "Add"), 1);
 }
 
 #[test]

@@ -3,7 +3,10 @@
 //! `BNFOLD_LONG=1` reads every prefix and 10,000 flipped bits of each of three models, and folds a million nodes.
 
 #![cfg(unix)]
-#![expect(clippy::print_stdout, reason = "what was measured or skipped is for its reader")]
+#![expect(
+    clippy::print_stdout,
+    reason = "what was measured or skipped is for its reader"
+)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "hostile/bounds.rs"]

@@ -1,9 +1,12 @@
 //! The program is ended at random moments, runs out of space and meets read-only places: the target stays whole.
 //!
-//! `BNFOLD_LONG=1` kills 200 times, otherwise 40; what a machine does not allow is skipped and said.
+//! `BNFOLD_LONG=1` ends 400 runs, otherwise 40, half of them by SIGKILL; what a machine does not allow is skipped and said.
 
 #![cfg(unix)]
-#![expect(clippy::print_stdout, reason = "what was measured or skipped is for its reader")]
+#![expect(
+    clippy::print_stdout,
+    reason = "what was measured or skipped is for its reader"
+)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[expect(dead_code, reason = "shared between test files")]
@@ -14,11 +17,13 @@ mod models;
 mod parts;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use bnfold::onnx::{Model, ReadOptions};
+use bnfold::onnx::Model;
 use models::tensor;
 use parts::plain;
 use prost::Message;
@@ -42,11 +47,7 @@ fn big(value: f32) -> Vec<u8> {
 /// The ballast's first element, if the target is there; it must be readable and its data its own.
 fn held(target: &Path) -> Option<(usize, f64, f64)> {
     fs::symlink_metadata(target).ok()?;
-    let options = ReadOptions {
-        allow_hard_links: true,
-        ..ReadOptions::default()
-    };
-    let model = Model::open_with(target, &options).expect("the target is whole");
+    let model = Model::open(target).expect("the target is whole");
     let ballast = model
         .graph
         .initializers
@@ -96,9 +97,9 @@ fn killed(mut command: Command, after: Duration, signal: Signal) -> ExitStatus {
     child.wait().unwrap()
 }
 
-fn kills() -> usize {
+fn rounds() -> usize {
     match std::env::var_os("BNFOLD_LONG") {
-        Some(_) => 200,
+        Some(_) => 400,
         None => 40,
     }
 }
@@ -112,21 +113,19 @@ fn a_run_that_is_killed_leaves_the_old_target_or_the_new_one() {
     let input = fs::read(path("in.onnx")).unwrap();
     let target = path("out.onnx");
     let flags = [["--external-data", "never"], ["--external-data", "always"]];
-    // What stands before each kill, and how long a whole run takes.
+    // What stands before each kill, and how long a whole run takes that replaces it.
     let prepared = [0, 1].map(|which| {
         let inner = path(&format!("old{which}"));
         fs::create_dir(&inner).unwrap();
+        let mut fold = fold(&path("old.onnx"), &inner.join("out.onnx"), &flags[which]);
+        assert_eq!(ended(&mut fold).0, 0);
         let started = Instant::now();
-        let old = path("old.onnx");
-        assert_eq!(
-            ended(&mut fold(&old, &inner.join("out.onnx"), &flags[which])).0,
-            0
-        );
+        assert_eq!(ended(&mut fold).0, 0);
         (inner, started.elapsed())
     });
     let mut random = ChaCha8Rng::seed_from_u64(0);
     let (mut n_old, mut n_new, mut n_left) = (0, 0, 0);
-    for round in 0..kills() {
+    for round in 0..rounds() {
         let (inner, duration) = &prepared[round % 2];
         for entry in fs::read_dir(inner).unwrap() {
             let entry = entry.unwrap();
@@ -158,8 +157,8 @@ fn a_run_that_is_killed_leaves_the_old_target_or_the_new_one() {
     }
     assert_eq!(fs::read(path("in.onnx")).unwrap(), input);
     println!(
-        "{} kills: {n_old} old, {n_new} new, {n_left} temporary files left and swept",
-        kills()
+        "{} runs ended: {n_old} old, {n_new} new, {n_left} temporary files left and swept",
+        rounds()
     );
 }
 
@@ -184,6 +183,50 @@ fn two_runs_on_one_target_leave_one_of_them_whole() {
             "{held:?}"
         );
         assert_eq!(temporaries(directory.path()), Vec::<PathBuf>::new());
+    }
+}
+
+/// The program where every user may run it, in a directory in which nobody but root may write.
+fn locked() -> (tempfile::TempDir, PathBuf) {
+    let mode = |path: &Path, mode: u32| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let directory = tempfile::tempdir().unwrap();
+    mode(directory.path(), 0o755);
+    let program = directory.path().join("bnfold");
+    fs::copy(env!("CARGO_BIN_EXE_bnfold"), &program).unwrap();
+    mode(&program, 0o755);
+    fs::create_dir(directory.path().join("locked")).unwrap();
+    fs::write(directory.path().join("in.onnx"), plain().encode_to_vec()).unwrap();
+    fs::write(directory.path().join("locked/out.onnx"), "old").unwrap();
+    mode(&directory.path().join("in.onnx"), 0o644);
+    mode(&directory.path().join("locked"), 0o555);
+    (directory, program)
+}
+
+#[test]
+fn a_directory_that_the_user_may_not_write_to_keeps_what_stands_there() {
+    let (directory, program) = locked();
+    let target = directory.path().join("locked/out.onnx");
+    for external in ["never", "always"] {
+        let mut command = Command::new(&program);
+        if rustix::process::geteuid().is_root() {
+            // Root may write everywhere.
+            command.uid(65534).gid(65534);
+        }
+        command
+            .arg(directory.path().join("in.onnx"))
+            .arg("-o")
+            .arg(&target);
+        command.args(["--external-data", external, "--no-verify", "-q"]);
+        let (code, said) = ended(&mut command);
+        assert_eq!((code, said.lines().count()), (2, 1), "{said}");
+        assert!(
+            said.contains("choose a place that you may write to"),
+            "{said}"
+        );
+        assert_eq!(fs::read_to_string(&target).unwrap(), "old");
+        assert_eq!(fs::read_dir(target.parent().unwrap()).unwrap().count(), 1);
     }
 }
 

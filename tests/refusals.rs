@@ -254,10 +254,10 @@ fn provoked(code: Code) -> Option<Plan> {
             let read = Model::from_bytes(proto.to_bytes()).expect("the model reads");
             let folded =
                 fold(&read, support::reading(), &PlanOptions::default()).expect("the model folds");
-            let entry = folded.plan.folds()[0].0.node;
+            let seed = folded.plan.folds()[0].1.seed;
             let refusal = bnfold::rules::Refusal::new(Code::Different, "bn_0", "rolled back");
             let mut options = PlanOptions::default();
-            options.excluded.insert(entry, refusal);
+            options.excluded.insert(seed, refusal);
             fold(&read, support::reading(), &options)
                 .expect("the model folds")
                 .plan

@@ -2,7 +2,7 @@
 //!
 //! Every BN of the model stands in it exactly once, folded or staying with a reason per direction tried.
 //! A fold is a list of [`Effect`]s; the planner performs them on a copy of the graph, because one fold may open the way
-//! for the next, and repeats until nothing more folds.
+//! for the next, and repeats until nothing more folds; an Add that a fold leaves for a shift is a seed like any other.
 //! Seeds are tried upstream first, all of them, then downstream, then sideways, in the order of their outputs' names,
 //! and a search meets nodes in an order that names decide too, so that neither folds nor reasons depend on the order of
 //! the nodes in the file.
@@ -42,7 +42,22 @@ pub struct PlanOptions {
     /// How many bytes the model may grow by clones of shared weights.
     pub max_growth: Option<u64>,
     /// Seeds that may not be folded, each with its reason; filled by checks that come after planning.
-    pub excluded: BTreeMap<NodeId, Refusal>,
+    pub excluded: BTreeMap<Seed, Refusal>,
+}
+
+/// What is to be folded: a node of the model, or the Add that earlier folds of it have left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Seed {
+    /// The node.
+    pub node: NodeId,
+    /// How many folds of it come before.
+    pub after: usize,
+}
+
+impl From<NodeId> for Seed {
+    fn from(node: NodeId) -> Seed {
+        Seed { node, after: 0 }
+    }
 }
 
 /// Patterns of node names, in which `*` matches slashes too, because exporters put them into names.
@@ -82,8 +97,8 @@ pub struct Entry {
 /// What becomes of a node.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// It is folded.
-    Folded(Fold),
+    /// It is folded: it goes or becomes an Add, and what that leaves goes in the folds after it.
+    Folded(Vec<Fold>),
     /// It stays; why, for each way that was tried.
     Stays(Vec<(Way, Refusal)>),
 }
@@ -122,6 +137,8 @@ impl Way {
 /// A fold.
 #[derive(Clone, Debug)]
 pub struct Fold {
+    /// What is folded.
+    pub seed: Seed,
     /// The fold's place in the sequence of all folds.
     pub order: usize,
     /// The way it goes.
@@ -182,7 +199,8 @@ impl Plan {
 
     /// The folds, in the order in which they are to be performed.
     pub fn folds(&self) -> Vec<(&Entry, &Fold)> {
-        let mut folds: Vec<(&Entry, &Fold)> = self.entries.iter().filter_map(Entry::fold).collect();
+        let of = |entry| Entry::folds(entry).iter().map(move |fold| (entry, fold));
+        let mut folds: Vec<(&Entry, &Fold)> = self.entries.iter().flat_map(of).collect();
         folds.sort_by_key(|(_, fold)| fold.order);
         folds
     }
@@ -191,7 +209,11 @@ impl Plan {
     pub fn prefix(&self, n: usize) -> Plan {
         let mut prefix = self.clone();
         for entry in &mut prefix.entries {
-            if entry.fold().is_some_and(|(_, fold)| fold.order >= n) {
+            let Outcome::Folded(folds) = &mut entry.outcome else {
+                continue;
+            };
+            folds.retain(|fold| fold.order < n);
+            if folds.is_empty() {
                 entry.outcome = Outcome::Stays(Vec::new());
             }
         }
@@ -202,18 +224,47 @@ impl Plan {
     pub fn counts(&self) -> (usize, usize) {
         let batch_norms = self.entries.iter().filter(|entry| entry.is_batch_norm());
         let (folded, stay): (Vec<&Entry>, Vec<&Entry>) =
-            batch_norms.partition(|entry| entry.fold().is_some());
+            batch_norms.partition(|entry| !entry.folds().is_empty());
         (folded.len(), stay.len())
     }
 }
 
 impl Entry {
-    /// The entry's fold, if it has one.
-    pub fn fold(&self) -> Option<(&Entry, &Fold)> {
+    /// The entry's folds, in their order; none if it stays.
+    pub fn folds(&self) -> &[Fold] {
         match &self.outcome {
-            Outcome::Folded(fold) => Some((self, fold)),
-            Outcome::Stays(_) => None,
+            Outcome::Folded(folds) => folds,
+            Outcome::Stays(_) => &[],
         }
+    }
+
+    /// The nodes that take the affine, each side of a node once; an Add that a later fold takes away is none.
+    pub fn sites(&self) -> Vec<&Site> {
+        let mut sites: Vec<&Site> = Vec::new();
+        for (at, fold) in self.folds().iter().enumerate() {
+            let is_last = at + 1 == self.folds().len();
+            let stay = fold
+                .sites
+                .iter()
+                .filter(|site| is_last || site.side != "add");
+            for site in stay {
+                if !sites.contains(&site) {
+                    sites.push(site);
+                }
+            }
+        }
+        sites
+    }
+
+    /// The nodes that the affine passes, each once.
+    pub fn carriers(&self) -> Vec<&str> {
+        let mut carriers: Vec<&str> = Vec::new();
+        for carrier in self.folds().iter().flat_map(|fold| &fold.carriers) {
+            if !carriers.contains(&carrier.as_str()) {
+                carriers.push(carrier);
+            }
+        }
+        carriers
     }
 
     /// Whether the node is a BatchNormalization, rather than an affine in disguise.

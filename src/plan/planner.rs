@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::checks::check_parameters;
 use super::upstream::Readers;
 use super::{
-    Entry, Fold, Found, Outcome, Plan, PlanError, PlanOptions, Site, Way, downstream, merge,
+    Entry, Fold, Found, Outcome, Plan, PlanError, PlanOptions, Seed, Site, Way, downstream, merge,
     reduce, sideways, upstream,
 };
 use crate::graph::{Effect, Graph, NodeId, ValueId};
@@ -19,7 +19,10 @@ pub(super) struct Planner<'g, 'm> {
     options: &'g PlanOptions,
     graph: Graph<'m>,
     seeds: Vec<NodeId>,
-    folded: BTreeMap<NodeId, Fold>,
+    /// Nodes that folds inserted, each with the node of the model whose fold it was.
+    inserted: BTreeMap<NodeId, NodeId>,
+    folded: BTreeMap<NodeId, Vec<Fold>>,
+    n_folds: usize,
     refused: BTreeMap<NodeId, BTreeMap<Way, Refusal>>,
 }
 
@@ -40,7 +43,9 @@ impl<'g, 'm> Planner<'g, 'm> {
             options,
             graph,
             seeds,
+            inserted: BTreeMap::new(),
             folded: BTreeMap::new(),
+            n_folds: 0,
             refused: BTreeMap::new(),
         };
         planner.find_disguised();
@@ -48,15 +53,12 @@ impl<'g, 'm> Planner<'g, 'm> {
         Ok(planner)
     }
 
-    /// Adds the nodes of the file that are affines in disguise, or have become so; says whether there are any.
+    /// Adds the nodes that are affines in disguise, or have become so; says whether there are any.
     fn find_disguised(&mut self) -> bool {
-        if self.options.only_batch_norm {
-            return false;
-        }
         let known: BTreeSet<NodeId> = self.seeds.iter().copied().collect();
         let is_new = |&node: &NodeId| {
-            (node.0 as usize) < self.original.nodes.len()
-                && !known.contains(&node)
+            !known.contains(&node)
+                && (!self.options.only_batch_norm || self.inserted.contains_key(&node))
                 && matches!(seed::affine(&self.graph, node), Some(Ok(_)))
         };
         let found: Vec<NodeId> = self.graph.node_ids().filter(is_new).collect();
@@ -93,13 +95,13 @@ impl<'g, 'm> Planner<'g, 'm> {
             let seeds = self.seeds.iter().enumerate();
             let places: BTreeMap<NodeId, usize> =
                 seeds.map(|(place, &node)| (node, place)).collect();
-            let before = self.folded.len();
+            let before = self.n_folds;
             let all = ways
                 .iter()
                 .flat_map(|&way| (0..self.seeds.len()).map(move |seed| (way, seed)));
             self.pass(&ways, &places, all.collect());
-            // A fold may make an affine of a node that was none: a constant that varies now and did not.
-            if self.folded.len() == before && !self.find_disguised() {
+            // A fold may leave an Add, or make an affine of a node that was none: a constant that varies now and did not.
+            if self.n_folds == before && !self.find_disguised() {
                 break;
             }
         }
@@ -117,13 +119,13 @@ impl<'g, 'm> Planner<'g, 'm> {
             output.map(|output| self.graph.value(output).name.clone())
         });
         for node in convolutions {
-            if self.is_kept(node) || self.options.excluded.contains_key(&node) {
+            if self.is_kept(node) || self.options.excluded.contains_key(&node.into()) {
                 continue;
             }
             let found = merge::search(&self.graph, node);
             if let Ok(fold) = found.and_then(|found| self.fold(node, Way::Merge, found)) {
                 self.seeds.push(node);
-                self.perform(node, fold);
+                self.perform(fold);
             }
         }
     }
@@ -136,12 +138,12 @@ impl<'g, 'm> Planner<'g, 'm> {
     ) {
         while let Some((way, seed)) = open.pop_first() {
             let node = self.seeds[seed];
-            if self.folded.contains_key(&node) {
+            if !self.graph.node(node).alive {
                 continue;
             }
             match self.attempt(node, way) {
                 Ok(fold) => {
-                    let near = self.perform(node, fold);
+                    let near = self.perform(fold);
                     let near = near.iter().filter_map(|node| places.get(node));
                     open.extend(near.flat_map(|&place| ways.iter().map(move |&way| (way, place))));
                 }
@@ -153,7 +155,8 @@ impl<'g, 'm> Planner<'g, 'm> {
     }
 
     fn attempt(&self, node: NodeId, way: Way) -> Result<Fold, Refusal> {
-        if let Some(refusal) = self.options.excluded.get(&node) {
+        let seed = self.seed(node);
+        if let Some(refusal) = self.options.excluded.get(&seed) {
             return Err(refusal.clone());
         }
         if self.is_kept(node)
@@ -161,7 +164,7 @@ impl<'g, 'm> Planner<'g, 'm> {
                 .options
                 .only
                 .as_ref()
-                .is_some_and(|only| !only.is_match(self.original.label(node)))
+                .is_some_and(|only| !only.is_match(self.original.label(seed.node)))
         {
             return Err(refuse(
                 &self.graph,
@@ -203,10 +206,18 @@ impl<'g, 'm> Planner<'g, 'm> {
         self.fold(node, way, found)
     }
 
+    /// What folding a node would fold.
+    fn seed(&self, node: NodeId) -> Seed {
+        let node = self.inserted.get(&node).copied().unwrap_or(node);
+        Seed {
+            node,
+            after: self.folded.get(&node).map_or(0, Vec::len),
+        }
+    }
+
     /// Nodes that a fold inserted have no name to be kept by.
     fn is_kept(&self, node: NodeId) -> bool {
-        (node.0 as usize) < self.original.nodes.len()
-            && self.options.keep.is_match(self.original.label(node))
+        !self.inserted.contains_key(&node) && self.options.keep.is_match(self.original.label(node))
     }
 
     fn fold(&self, seed: NodeId, way: Way, found: Found) -> Result<Fold, Refusal> {
@@ -231,7 +242,7 @@ impl<'g, 'm> Planner<'g, 'm> {
             count(|effect| matches!(effect, Effect::Remove { .. } | Effect::RemoveOperand { .. }));
         let moves =
             count(|effect| matches!(effect, Effect::InsertAdd { .. } | Effect::BecomeGemm { .. }));
-        if moves > 0 && &*self.original.node(seed).op != "BatchNormalization" {
+        if moves > 0 && &*self.graph.node(seed).op != "BatchNormalization" {
             return Err(refuse(
                 &self.graph,
                 seed,
@@ -253,7 +264,8 @@ impl<'g, 'm> Planner<'g, 'm> {
             .iter()
             .filter(|&&node| node != seed && !sites.iter().any(|site| site.node == node));
         Ok(Fold {
-            order: self.folded.len(),
+            seed: self.seed(seed),
+            order: self.n_folds,
             way,
             carriers: carriers.map(|&node| self.graph.label(node)).collect(),
             sites,
@@ -284,7 +296,7 @@ impl<'g, 'm> Planner<'g, 'm> {
     }
 
     /// Performs a fold and names the nodes around it.
-    fn perform(&mut self, node: NodeId, fold: Fold) -> BTreeSet<NodeId> {
+    fn perform(&mut self, fold: Fold) -> BTreeSet<NodeId> {
         let mut near: BTreeSet<NodeId> = fold.effects.iter().map(Effect::node).collect();
         let around = |graph: &Graph<'_>, near: &mut BTreeSet<NodeId>| {
             let slots = near.iter().flat_map(|&node| {
@@ -301,22 +313,29 @@ impl<'g, 'm> Planner<'g, 'm> {
             }
         };
         around(&self.graph, &mut near);
+        let known = self.graph.nodes.len() as u32;
         for effect in &fold.effects {
             self.graph.perform(effect);
         }
         around(&self.graph, &mut near);
-        self.folded.insert(node, fold);
+        let new = (known..self.graph.nodes.len() as u32).map(NodeId);
+        self.inserted.extend(new.map(|new| (new, fold.seed.node)));
+        self.folded.entry(fold.seed.node).or_default().push(fold);
+        self.n_folds += 1;
         near
     }
 
     pub(super) fn finish(mut self) -> Plan {
         let is_batch_norm = |node: NodeId| &*self.original.node(node).op == "BatchNormalization";
         let mut seeds = std::mem::take(&mut self.seeds);
-        seeds.retain(|&node| is_batch_norm(node) || self.folded.contains_key(&node));
+        seeds.retain(|&node| {
+            let is_folded = self.folded.contains_key(&node);
+            !self.inserted.contains_key(&node) && (is_batch_norm(node) || is_folded)
+        });
         seeds.sort_by_key(|&node| (!is_batch_norm(node), node));
         let entries = seeds.into_iter().map(|node| {
             let outcome = match self.folded.remove(&node) {
-                Some(fold) => Outcome::Folded(fold),
+                Some(folds) => Outcome::Folded(folds),
                 None => Outcome::Stays(
                     self.refused
                         .remove(&node)

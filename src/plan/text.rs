@@ -15,7 +15,10 @@ impl fmt::Display for Entry {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} ", self.label)?;
         match &self.outcome {
-            Outcome::Folded(fold) => write!(formatter, "-> {fold}"),
+            Outcome::Folded(folds) => {
+                let folds: Vec<String> = folds.iter().map(Fold::to_string).collect();
+                write!(formatter, "-> {}", folds.join(", then "))
+            }
             Outcome::Stays(reasons) => {
                 let reasons = reasons
                     .iter()

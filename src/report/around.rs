@@ -108,9 +108,8 @@ impl<'f, 'm> Survey<'f, 'm> {
         let members = Members::around(self.before, &[entry], MOST);
         Neighbourhood {
             before: excerpt(self.before, &members),
-            after: entry
-                .fold()
-                .map(|_| excerpt(&self.after, &self.survivors(&members))),
+            after: (!entry.folds().is_empty())
+                .then(|| excerpt(&self.after, &self.survivors(&members))),
         }
     }
 
@@ -144,12 +143,15 @@ impl Members {
             .map(|entry| (entry.node, Role::Subject))
             .collect();
         let mut known: HashSet<NodeId> = nodes.iter().map(|&(node, _)| node).collect();
-        let folds = || entries.iter().filter_map(|entry| entry.fold());
-        let sites = folds().flat_map(|(_, fold)| fold.sites.iter().map(|site| site.node));
+        // What other folds insert is not in the graph yet.
+        let is_there = |node: &NodeId| (node.0 as usize) < graph.nodes.len();
+        let sites = entries.iter().flat_map(|entry| entry.sites());
+        let sites = sites.map(|site| site.node).filter(is_there);
         nodes.extend(new(sites, &mut known).map(|node| (node, Role::Site)));
         let mut frontier: Vec<NodeId> = nodes.iter().map(|&(node, _)| node).collect();
-        let changed = folds().flat_map(|(_, fold)| fold.changed.iter());
-        let passed = changed.filter_map(|&value| Some(graph.producer(value)?.0));
+        let folds = entries.iter().flat_map(|entry| entry.folds());
+        let changed = folds.flat_map(|fold| fold.changed.iter());
+        let passed = changed.filter_map(|&value| producer(graph, value));
         nodes.extend(new(passed, &mut known).map(|node| (node, Role::Passed)));
         for _ in 0..HOPS {
             let near = frontier.iter().flat_map(|&node| neighbours(graph, node));
@@ -160,6 +162,15 @@ impl Members {
         let left_out = nodes.len().saturating_sub(most);
         nodes.truncate(most);
         Members { nodes, left_out }
+    }
+}
+
+/// The node that gives a value, if both are in the graph.
+fn producer(graph: &Graph<'_>, value: ValueId) -> Option<NodeId> {
+    let at = graph.values.get(value.0 as usize)?;
+    match at.origin {
+        Origin::Node(node, _) => Some(node),
+        _ => None,
     }
 }
 
@@ -365,6 +376,24 @@ mod tests {
                 .count(),
             0
         );
+    }
+
+    #[test]
+    fn a_fold_into_what_another_inserted_is_shown() {
+        let found = around(
+            |g| {
+                let x = g.input("x", [2, 5, 4]).matmul(6).transpose([0, 2, 1]);
+                x.batch_norm().batch_norm().sigmoid().output("y")
+            },
+            false,
+        );
+        let after = found.after.unwrap();
+        let ops: Vec<&str> = after
+            .vertices
+            .iter()
+            .map(|at| at.op_type.as_str())
+            .collect();
+        assert!(ops.contains(&"Add"), "{after:?}");
     }
 
     #[test]

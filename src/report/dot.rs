@@ -28,7 +28,7 @@ pub fn render(folded: &Folded<'_>) -> String {
         let _ = writeln!(text, "  n{from} -> n{to};");
     }
     for (from, entry) in entries.iter().enumerate() {
-        let sites = entry.fold().into_iter().flat_map(|(_, fold)| &fold.sites);
+        let sites = entry.sites();
         let mut drawn = Vec::new();
         for site in sites {
             let mut nodes = members.nodes.iter();
@@ -60,7 +60,10 @@ fn is_drawn(entry: &&Entry) -> bool {
 
 fn label(vertex: &Vertex, entry: Option<&Entry>) -> String {
     let verdict = match entry.map(|entry| &entry.outcome) {
-        Some(Outcome::Folded(fold)) => format!("folded {}", fold.way.name()),
+        Some(Outcome::Folded(folds)) => {
+            let ways: Vec<&str> = folds.iter().map(|fold| fold.way.name()).collect();
+            format!("folded {}", ways.join(", "))
+        }
         Some(Outcome::Stays(reasons)) => {
             let mut codes: Vec<&str> = reasons.iter().map(|(_, why)| why.code.name()).collect();
             codes.dedup();
@@ -75,7 +78,7 @@ fn label(vertex: &Vertex, entry: Option<&Entry>) -> String {
 
 fn style(vertex: &Vertex, entry: Option<&Entry>) -> &'static str {
     match vertex.role {
-        Role::Subject if entry.is_some_and(|entry| entry.fold().is_some()) => {
+        Role::Subject if entry.is_some_and(|entry| !entry.folds().is_empty()) => {
             ", style=\"rounded,filled\", fillcolor=\"#dafbe1\""
         }
         Role::Subject => ", style=\"rounded,filled\", fillcolor=\"#fff8c5\"",

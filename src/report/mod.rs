@@ -128,7 +128,8 @@ pub struct NodeReport {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FoldReport {
-    /// `upstream`, `downstream`, `sideways`, `compensation`, `reduction` or `merge`.
+    /// `upstream`, `downstream`, `sideways`, `compensation`, `reduction` or `merge`; where the shift went another way,
+    /// that of the scale.
     pub way: String,
     /// The nodes that took the affine.
     pub sites: Vec<SiteReport>,
@@ -360,22 +361,16 @@ fn notes(folded: &Folded<'_>) -> Vec<String> {
 impl NodeReport {
     fn new(graph: &Graph<'_>, entry: &Entry) -> NodeReport {
         let (fold, reasons) = match &entry.outcome {
-            Outcome::Folded(fold) => {
-                let mut sites: Vec<(&str, &'static str)> = Vec::new();
-                for site in &fold.sites {
-                    let site = (site.label.as_str(), site.side);
-                    if !sites.contains(&site) {
-                        sites.push(site);
-                    }
-                }
-                let sites = sites.into_iter().map(|(node, side)| SiteReport {
-                    node: node.to_owned(),
-                    side: side.to_owned(),
+            Outcome::Folded(folds) => {
+                let sites = entry.sites().into_iter().map(|site| SiteReport {
+                    node: site.label.clone(),
+                    side: site.side.to_owned(),
                 });
+                let ways = folds.iter().map(|fold| fold.way.name());
                 let fold = FoldReport {
-                    way: fold.way.name().to_owned(),
+                    way: ways.take(1).collect(),
                     sites: sites.collect(),
-                    through: fold.carriers.clone(),
+                    through: entry.carriers().into_iter().map(str::to_owned).collect(),
                 };
                 (Some(fold), Vec::new())
             }

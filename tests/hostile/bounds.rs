@@ -26,20 +26,31 @@ pub(crate) struct End {
     pub(crate) peak_mebibytes: u64,
 }
 
-/// Runs the program under a limit of address space, and ends it when its time is over.
+/// Runs the program in a directory, within bounds.
 pub(crate) fn run(directory: &Path, arguments: &[&str], bounds: Bounds) -> End {
+    within(bounds, env!("CARGO_BIN_EXE_bnfold").as_ref(), |command| {
+        command.args(arguments).current_dir(directory)
+    })
+}
+
+/// Runs a program under a limit of address space, and ends it when its time is over.
+pub(crate) fn within(
+    bounds: Bounds,
+    program: &Path,
+    prepare: impl FnOnce(&mut Command) -> &mut Command,
+) -> End {
     let limited = format!("ulimit -v {}; exec \"$0\" \"$@\"", bounds.mebibytes << 10);
     let started = Instant::now();
     let said = tempfile::NamedTempFile::new().unwrap();
-    let mut child = Command::new("bash")
-        .args(["-c", &limited, env!("CARGO_BIN_EXE_bnfold")])
-        .args(arguments)
-        .current_dir(directory)
+    let mut command = Command::new("bash");
+    command
+        .args(["-c", &limited])
+        .arg(program)
         .env("RAYON_NUM_THREADS", "2")
         .stdout(Stdio::null())
-        .stderr(said.reopen().unwrap())
-        .spawn()
-        .unwrap();
+        .stderr(said.reopen().unwrap());
+    let command = prepare(&mut command);
+    let mut child = command.spawn().unwrap();
     let mut peak = 0;
     let status = loop {
         peak = peak.max(high_water(child.id()));
@@ -49,7 +60,7 @@ pub(crate) fn run(directory: &Path, arguments: &[&str], bounds: Bounds) -> End {
         if started.elapsed() > Duration::from_secs(bounds.seconds) {
             child.kill().unwrap();
             child.wait().unwrap();
-            panic!("{arguments:?} takes more than {} seconds", bounds.seconds);
+            panic!("{command:?} takes more than {} seconds", bounds.seconds);
         }
         std::thread::sleep(Duration::from_millis(5));
     };
@@ -57,7 +68,7 @@ pub(crate) fn run(directory: &Path, arguments: &[&str], bounds: Bounds) -> End {
     End {
         code: status
             .code()
-            .unwrap_or_else(|| panic!("{arguments:?}: {status}: {said}")),
+            .unwrap_or_else(|| panic!("{command:?}: {status}: {said}")),
         said,
         seconds: started.elapsed().as_secs_f64(),
         peak_mebibytes: peak >> 10,

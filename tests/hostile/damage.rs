@@ -1,6 +1,7 @@
 //! Every prefix and random flipped bits of real models: an error, or a fold that verification finds no fault with.
 
-use std::time::Duration;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use bnfold::engine::ModelBytes;
 use bnfold::engine::constant::evaluate;
@@ -15,7 +16,7 @@ use prost::Message;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::bounds::{SMALL, is_well, run};
+use crate::bounds::{Bounds, SMALL, is_well, run, within};
 use crate::is_long;
 
 const MODELS: [&str; 3] = ["siamese", "tab_mlp", "conv_pool_bn"];
@@ -25,8 +26,25 @@ fn fixture(name: &str) -> Vec<u8> {
     std::fs::read(path.join(name).with_extension("onnx")).unwrap()
 }
 
-/// The rewritten model, if the bytes are a model and anything folds; every way to it must end by itself.
-fn rewritten(bytes: &[u8]) -> Option<Vec<u8>> {
+/// What a campaign over one model may take, in a process of its own.
+const CAMPAIGN: Bounds = Bounds {
+    seconds: 3600,
+    mebibytes: 4096,
+};
+
+/// What reading and folding one damaged model may take in a debug build beside other work.
+const EACH: Duration = Duration::from_secs(60);
+
+/// The rewritten model, if the bytes are a model and anything folds, in time.
+fn rewritten(bytes: &[u8], what: (&str, usize, u8)) -> Option<Vec<u8>> {
+    let started = Instant::now();
+    let output = folded(bytes);
+    let taken = started.elapsed();
+    assert!(taken < EACH, "{what:?} takes {taken:?}");
+    output
+}
+
+fn folded(bytes: &[u8]) -> Option<Vec<u8>> {
     let model = Model::from_bytes(bytes.to_vec()).ok()?;
     let reading = Reading {
         evaluate: Some(evaluate),
@@ -45,7 +63,7 @@ fn campaign(name: &str, random: &mut ChaCha8Rng) -> [usize; 4] {
     let whole = fixture(name);
     let stride = if is_long() { 1 } else { 211 };
     for length in (0..whole.len()).step_by(stride) {
-        let cut = rewritten(&whole[..length]);
+        let cut = rewritten(&whole[..length], (name, length, 0));
         assert!(cut.is_none() || ModelProto::decode(&whole[..length]).is_ok());
     }
     let n_flips = if is_long() { 10_000 } else { 60 };
@@ -58,7 +76,7 @@ fn campaign(name: &str, random: &mut ChaCha8Rng) -> [usize; 4] {
         );
         let mut flipped = whole.clone();
         flipped[at] ^= 1 << bit;
-        let Some(output) = rewritten(&flipped) else {
+        let Some(output) = rewritten(&flipped, (name, at, bit)) else {
             continue;
         };
         n_folded += 1;
@@ -78,7 +96,7 @@ fn campaign(name: &str, random: &mut ChaCha8Rng) -> [usize; 4] {
 fn is_equivalent(original: &[u8], rewritten: &[u8], flip: (&str, usize, u8)) -> bool {
     let limits = Limits {
         timeout: Some(Duration::from_secs(60)),
-        memory: Some(4 << 30),
+        memory: Some(2 << 30),
     };
     let mut worker = Worker::this_program(limits).unwrap();
     worker.program = env!("CARGO_BIN_EXE_bnfold").into();
@@ -93,18 +111,32 @@ fn is_equivalent(original: &[u8], rewritten: &[u8], flip: (&str, usize, u8)) -> 
     verdict == Verdict::Equivalent
 }
 
+/// Names the model of a campaign, in the process that runs it.
+const MODEL: &str = "BNFOLD_TEST_MODEL";
+
 #[test]
 fn damaged_models_end_in_an_error_or_in_a_fold_that_holds() {
-    let mut random = ChaCha8Rng::seed_from_u64(0);
-    let mut n_equivalent = 0;
-    for name in MODELS {
-        let [flips, folded, verified, equivalent] = campaign(name, &mut random);
+    if let Ok(name) = std::env::var(MODEL) {
+        let mut random = ChaCha8Rng::seed_from_u64(0);
+        let [flips, folded, verified, equivalent] = campaign(&name, &mut random);
         println!(
             "{name}: {flips} flips, {folded} folded, {verified} verified, {equivalent} equivalent"
         );
-        n_equivalent += equivalent;
+        assert!(equivalent > 0);
+        return;
     }
-    assert!(n_equivalent > 0);
+    let this = std::env::current_exe().unwrap();
+    for name in MODELS {
+        let test = "damage::damaged_models_end_in_an_error_or_in_a_fold_that_holds";
+        let end = within(CAMPAIGN, &this, |command| {
+            command
+                .args(["--exact", test, "--nocapture"])
+                .env(MODEL, name)
+                .stdout(Stdio::inherit())
+        });
+        assert_eq!(end.code, 0, "{name}: {end:?}");
+        println!("{name}: {:.0} s, {} MiB", end.seconds, end.peak_mebibytes);
+    }
 }
 
 #[test]

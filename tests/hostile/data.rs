@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use bnfold::onnx::Model;
 use prost::Message;
 
 use crate::bounds::{SMALL, is_well, run};
-use crate::models::{external, floats};
-use crate::parts::{graph, plain};
+use crate::models::{external, floats, node};
+use crate::parts::{batch_norm, conv, graph, info, of_nodes, plain};
 
 fn npy(shape: &str) -> Vec<u8> {
     let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n");
@@ -144,4 +145,44 @@ fn external_data_that_is_not_the_models_ends_the_run() {
         let (code, said) = located(location, "0", "8", make);
         assert_eq!(code, 2, "{location}: {said}");
     }
+}
+
+#[test]
+fn tensors_that_share_bytes_are_changed_each_for_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    std::fs::write(path("w.data"), floats(&[1.0, 2.0, 3.0, 4.0])).unwrap();
+    let at = |name: &str, offset: &str| {
+        let entries = [("location", "w.data"), ("offset", offset), ("length", "8")];
+        external(name, &[2, 1, 1, 1], &entries)
+    };
+    let mut message = of_nodes(vec![
+        conv("x", "c"),
+        batch_norm("c", "y"),
+        node("Conv", &["x", "u"], &["z"]),
+    ]);
+    let graph = graph(&mut message);
+    graph.initializer[0] = at("w", "0");
+    graph.initializer.push(at("u", "4"));
+    graph.output.push(info("z", &[1, 2, 4, 4], 1));
+    std::fs::write(path("m.onnx"), message.encode_to_vec()).unwrap();
+    let end = run(
+        directory.path(),
+        &["m.onnx", "-o", "o.onnx", "-q", "--external-data", "always"],
+        SMALL,
+    );
+    is_well(&end, "shared bytes");
+    assert_eq!(end.code, 0, "{end:?}");
+    let read = |file: &str, name: &str| {
+        let model = Model::open(&path(file)).unwrap();
+        let mut tensors = model.graph.initializers.iter();
+        let tensor = tensors.find(|tensor| tensor.name == *name).unwrap();
+        model.read_f64(tensor).unwrap()
+    };
+    assert_eq!(read("o.onnx", "u"), [2.0, 3.0]);
+    assert_ne!(read("o.onnx", "w"), read("m.onnx", "w"));
+    assert_eq!(
+        std::fs::read(path("w.data")).unwrap(),
+        floats(&[1.0, 2.0, 3.0, 4.0])
+    );
 }

@@ -20,6 +20,31 @@ fn nested(depth: usize) -> Vec<u8> {
     message.encode_to_vec()
 }
 
+/// A model of graphs in graphs so deep that only its bytes can be put together, not its messages.
+fn nested_bytes(depth: usize) -> Vec<u8> {
+    let headed = |field: u8, length: usize| {
+        let mut header = vec![field << 3 | 2];
+        prost::encoding::encode_varint(length as u64, &mut header);
+        header
+    };
+    let node = [&headed(4, 2)[..], b"If"].concat();
+    let mut headers = Vec::new();
+    let mut length = 0;
+    for _ in 0..depth {
+        // GraphProto.node, NodeProto.op_type and .attribute, AttributeProto.g
+        let attribute = headed(6, length);
+        let inside = length + attribute.len();
+        let attributes = headed(5, inside);
+        let inside = node.len() + attributes.len() + inside;
+        let header = [&headed(1, inside)[..], &node, &attributes, &attribute].concat();
+        length += header.len();
+        headers.push(header);
+    }
+    headers.push(headed(7, length));
+    headers.reverse();
+    headers.concat()
+}
+
 #[test]
 fn branches_in_branches_end_in_a_fold_or_in_a_sentence() {
     assert_eq!(all_commands("8 deep", &nested(8), SMALL).code, 0);
@@ -27,6 +52,9 @@ fn branches_in_branches_end_in_a_fold_or_in_a_sentence() {
     for depth in [60, 1000] {
         let end = all_commands("deeper", &nested(depth), SMALL);
         assert!(end.said.contains("nest more than 100 deep"), "{end:?}");
+    }
+    for depth in [100, 100_000] {
+        assert_eq!(all_commands("bytes", &nested_bytes(depth), SMALL).code, 2);
     }
 }
 

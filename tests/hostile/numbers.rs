@@ -95,3 +95,48 @@ fn numbers_that_are_none_are_never_folded() {
         all_commands("epsilon", &message.encode_to_vec(), SMALL);
     }
 }
+
+#[test]
+fn numbers_that_are_none_stay_where_they_are_in_any_operand_and_attribute() {
+    for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let k = || tensor("k", &[2, 1, 1], &[1.0, value]);
+        let float = |name: &str| bnfold::onnx::proto::AttributeProto {
+            f: Some(value),
+            ..attribute(name, 1)
+        };
+        for op in ["Mul", "Add", "Sub", "Div", "PRelu"] {
+            let mut message = of_nodes(vec![
+                conv("x", "c"),
+                node(op, &["c", "k"], &["d"]),
+                batch_norm("d", "y"),
+            ]);
+            graph(&mut message).initializer.push(k());
+            all_commands(op, &message.encode_to_vec(), SMALL);
+        }
+        for (op, name) in [("LeakyRelu", "alpha"), ("Elu", "alpha"), ("Clip", "max")] {
+            let mut between = node(op, &["c"], &["d"]);
+            between.attribute.push(float(name));
+            let nodes = vec![conv("x", "c"), between, batch_norm("d", "y")];
+            all_commands(op, &of_nodes(nodes).encode_to_vec(), SMALL);
+        }
+        let mut bias = of_nodes(vec![
+            node("Conv", &["x", "w", "k"], &["c"]),
+            batch_norm("c", "y"),
+        ]);
+        graph(&mut bias)
+            .initializer
+            .push(tensor("k", &[2], &[1.0, value]));
+        all_commands("a bias", &bias.encode_to_vec(), SMALL);
+        for name in ["alpha", "beta"] {
+            let mut gemm = node("Gemm", &["x", "g", "k"], &["c"]);
+            gemm.attribute.push(float(name));
+            let mut message = of_nodes(vec![gemm, batch_norm("c", "y")]);
+            let graph = graph(&mut message);
+            graph.input = vec![info("x", &[1, 3], 1)];
+            graph.output = vec![info("y", &[1, 2], 1)];
+            graph.initializer.push(tensor("g", &[3, 2], &[1.0; 6]));
+            graph.initializer.push(tensor("k", &[2], &[1.0, 2.0]));
+            all_commands(name, &message.encode_to_vec(), SMALL);
+        }
+    }
+}

@@ -9,7 +9,7 @@ use bnfold::fold::{Folded, fold};
 use bnfold::graph::{Effect, Graph, NodeId, Reading, ValueId};
 use bnfold::onnx::Model;
 use bnfold::onnx::proto::ModelProto;
-use bnfold::plan::{Fold, Outcome, Plan, PlanOptions, Way};
+use bnfold::plan::{Fold, Outcome, Plan, PlanOptions, Seed, Way};
 use bnfold::rules::seed;
 use bnfold::testing::ToBytes;
 use prost::Message;
@@ -87,12 +87,8 @@ impl<'m> Subject<'m> {
 
     /// Every wrong fold, fold by fold in the order of the plan, then what is written wrongly.
     pub(crate) fn by_fold(&self, blocks: usize) -> Vec<Vec<Mutant<'_>>> {
-        let seeds: Vec<NodeId> = self
-            .plan
-            .folds()
-            .iter()
-            .map(|(entry, _)| entry.node)
-            .collect();
+        let folds = self.plan.folds();
+        let seeds: Vec<Seed> = folds.iter().map(|(_, fold)| fold.seed).collect();
         let folds = seeds.into_iter().map(|seed| {
             let mut mutants = self.misread(seed);
             mutants.extend(self.corrupted(seed, blocks));
@@ -101,17 +97,17 @@ impl<'m> Subject<'m> {
         folds.chain([self.slipped()]).collect()
     }
 
-    fn fold(&self, seed: NodeId) -> &Fold {
+    fn fold(&self, seed: Seed) -> &Fold {
         let folds = self.plan.folds();
         let (_, fold) = folds
             .iter()
-            .find(|(entry, _)| entry.node == seed)
+            .find(|(_, fold)| fold.seed == seed)
             .expect("a fold of the plan");
         fold
     }
 
     /// Where a fold shows: at its ends, or where a later fold that rewrites them ends.
-    fn shown_at(&self, seed: NodeId) -> BTreeSet<String> {
+    fn shown_at(&self, seed: Seed) -> BTreeSet<String> {
         let mut open: Vec<ValueId> = self.fold(seed).ends.clone();
         let (mut seen, mut names) = (BTreeSet::new(), BTreeSet::new());
         while let Some(end) = open.pop() {
@@ -131,8 +127,8 @@ impl<'m> Subject<'m> {
         names
     }
 
-    fn mutant<'a>(&'a self, seed: NodeId, what: &str, make: impl Fn() -> Made + 'a) -> Mutant<'a> {
-        let what = format!("{}: {what}", self.graph.label(seed));
+    fn mutant<'a>(&'a self, seed: Seed, what: &str, make: impl Fn() -> Made + 'a) -> Mutant<'a> {
+        let what = format!("{}: {what}", self.graph.label(seed.node));
         Mutant {
             what,
             make: Box::new(make),
@@ -140,10 +136,10 @@ impl<'m> Subject<'m> {
         }
     }
 
-    fn misread(&self, seed: NodeId) -> Vec<Mutant<'_>> {
+    fn misread(&self, seed: Seed) -> Vec<Mutant<'_>> {
         let wrong = MISREADINGS.iter().map(|&(what, misreading)| {
             self.mutant(seed, what, move || {
-                let wrong = misread(self.original, &self.graph.label(seed), misreading)?;
+                let wrong = misread(self.original, &self.graph.label(seed.node), misreading)?;
                 let model = Model::from_bytes(wrong.to_bytes()).expect("the misread model reads");
                 let Folded { graph, plan, .. } =
                     fold(&model, READING, self.options).map_err(|_| "it cannot be folded")?;
@@ -156,7 +152,7 @@ impl<'m> Subject<'m> {
         wrong.collect()
     }
 
-    fn corrupted(&self, seed: NodeId, blocks: usize) -> Vec<Mutant<'_>> {
+    fn corrupted(&self, seed: Seed, blocks: usize) -> Vec<Mutant<'_>> {
         let mut mutants = Vec::new();
         for (at, effect) in self.fold(seed).effects.iter().enumerate() {
             for (kind, array) in parts(effect) {
@@ -182,10 +178,13 @@ impl<'m> Subject<'m> {
         mutants
     }
 
-    fn plan_with(&self, seed: NodeId, at: usize, effect: Effect) -> Plan {
+    fn plan_with(&self, seed: Seed, at: usize, effect: Effect) -> Plan {
         let mut plan = self.plan.clone();
         for entry in &mut plan.entries {
-            if let (true, Outcome::Folded(fold)) = (entry.node == seed, &mut entry.outcome) {
+            let Outcome::Folded(folds) = &mut entry.outcome else {
+                continue;
+            };
+            for fold in folds.iter_mut().filter(|fold| fold.seed == seed) {
                 fold.effects[at] = effect.clone();
             }
         }
@@ -203,7 +202,7 @@ impl<'m> Subject<'m> {
             let folds = self.plan.folds();
             let folds = folds.iter().filter(|(_, fold)| into(fold));
             let mut shown_at: BTreeSet<String> = folds
-                .flat_map(|(entry, _)| self.shown_at(entry.node))
+                .flat_map(|(_, fold)| self.shown_at(fold.seed))
                 .collect();
             if shown_at.is_empty() {
                 // A node that a fold inserted stands in no plan by name.
@@ -271,10 +270,10 @@ pub(crate) fn forced(
 fn push_shift(graph: &Graph<'_>, plan: &mut Plan) {
     for entry in &mut plan.entries {
         let own = seed::affine(graph, entry.node);
-        let (Some(Ok((_, own))), Outcome::Folded(fold)) = (own, &mut entry.outcome) else {
+        let (Some(Ok((_, own))), Outcome::Folded(folds)) = (own, &mut entry.outcome) else {
             continue;
         };
-        for effect in &mut fold.effects {
+        for effect in folds.iter_mut().flat_map(|fold| &mut fold.effects) {
             if let Effect::AbsorbInput { affine, .. } | Effect::AbsorbOutput { affine, .. } = effect
             {
                 *affine = Affine::new(affine.scale().clone(), own.shift().clone());

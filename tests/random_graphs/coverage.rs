@@ -22,6 +22,7 @@ pub(crate) struct Seen {
     ops: BTreeMap<String, usize>,
     rules: BTreeMap<(String, Part), usize>,
     folded: usize,
+    further: usize,
     stay: usize,
     scoped: usize,
     reasons: BTreeMap<String, usize>,
@@ -69,11 +70,14 @@ impl Seen {
             }
         }
         let (folded, stay) = plan.counts();
+        let folds = plan.folds().into_iter();
+        let further = folds.filter(|(_, fold)| fold.seed.after > 0);
         Seen {
             nodes: graph.nodes.len(),
             ops,
             rules,
             folded,
+            further: further.count(),
             stay,
             scoped: plan
                 .entries
@@ -105,6 +109,7 @@ pub(crate) struct Coverage {
     opsets: BTreeMap<i64, usize>,
     ir_below_4: usize,
     folded: usize,
+    further: usize,
     stay: usize,
     scoped: usize,
     reasons: BTreeMap<String, usize>,
@@ -132,6 +137,7 @@ impl Coverage {
         let below = recipe.opset < 9 && recipe.ir_version.is_none() || recipe.ir_version == Some(3);
         self.ir_below_4 += usize::from(below);
         self.folded += seen.folded;
+        self.further += seen.further;
         self.stay += seen.stay;
         self.scoped += seen.scoped;
         self.uninformative += usize::from(!seen.is_informative);
@@ -171,13 +177,14 @@ impl Coverage {
         );
         println!("reasons to stay: {:?}", self.reasons);
         println!(
-            "{} models of {} to {} nodes, {} BatchNormalizations ({} in nested graphs and functions), {} folded, {} say nothing on the samples, {:.1} s",
+            "{} models of {} to {} nodes, {} BatchNormalizations ({} in nested graphs and functions), {} folded, {} Adds that folds left folded on, {} say nothing on the samples, {:.1} s",
             self.models,
             self.nodes.iter().min().unwrap_or(&0),
             self.nodes.iter().max().unwrap_or(&0),
             self.folded + self.stay,
             self.scoped,
             self.folded,
+            self.further,
             self.uninformative,
             time.as_secs_f64()
         );

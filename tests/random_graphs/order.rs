@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use bnfold::onnx::proto::{GraphProto, ModelProto, NodeProto};
-use bnfold::plan::{Entry, Outcome, Plan};
+use bnfold::plan::{Entry, Fold, Outcome, Plan};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -76,13 +76,14 @@ fn line(entry: &Entry) -> String {
         parts.join(", ")
     };
     let outcome = match &entry.outcome {
-        Outcome::Folded(fold) => {
-            let sites = fold
-                .sites
-                .iter()
-                .map(|site| format!("{} {}", site.label, site.side));
-            let (sites, carriers) = (parts(sites.collect()), parts(fold.carriers.clone()));
-            format!("{} -> {sites} through {carriers}", fold.way.name())
+        Outcome::Folded(folds) => {
+            let fold = |fold: &Fold| {
+                let sites = fold.sites.iter();
+                let sites = sites.map(|site| format!("{} {}", site.label, site.side));
+                let (sites, carriers) = (parts(sites.collect()), parts(fold.carriers.clone()));
+                format!("{} -> {sites} through {carriers}", fold.way.name())
+            };
+            folds.iter().map(fold).collect::<Vec<_>>().join(", then ")
         }
         Outcome::Stays(reasons) => {
             let reason = reasons

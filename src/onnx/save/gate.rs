@@ -13,9 +13,9 @@ pub(super) enum Step {
     Write,
     /// Its content reaches the disk.
     Sync,
-    /// It gets a second name.
+    /// A link to it comes to be.
     Link,
-    /// It gets its name.
+    /// It gets another name.
     Rename,
     /// A file goes.
     Remove,

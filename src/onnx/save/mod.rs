@@ -227,50 +227,49 @@ impl Edits<'_> {
         }
         let _turn = publish::turn(model.target());
         match data.iter().any(publish::replaces) {
-            true => {
-                let detour = self.detour(place, plan, &data, &model)?;
-                publish::by_detour(detour, data, model)
-            }
+            true => self.by_detour(place, plan, data, model),
             false => publish::directly(data, model),
         }
     }
 
-    /// The model and its data once more, referring to each other under the data's temporary name.
-    fn detour<'p>(
+    fn by_detour<'p>(
         &self,
         place: &Place<'p>,
         plan: &Plan,
-        data: &[Temporary<'p>],
-        model: &Temporary<'p>,
-    ) -> Result<Detour<'p>, WriteError> {
+        mut data: Vec<Temporary<'p>>,
+        model: Temporary<'p>,
+    ) -> Result<(), WriteError> {
         let target = model.target();
-        let linked = match data {
-            [data] if !plan.is_verbatim => place.link(data).ok(),
-            _ => None,
-        };
-        let is_linked = linked.is_some();
-        let mut bridge = match linked {
-            Some(linked) => linked,
+        let mut link = None;
+        if !plan.is_verbatim && data.len() == 1 {
+            let file = place.keep(data.remove(0))?;
+            link = place.link(&file).ok();
+            data.push(file);
+        }
+        let mut bridge = match &link {
+            Some(_) => data.remove(0),
             None => place.create(target.to_owned(), Purpose::Detour)?,
         };
-        let location = target::file_name(bridge.path())?;
         let mut file = DataFile {
-            location: location.to_owned(),
+            location: target::file_name(bridge.path())?.to_owned(),
             rope: Rope::default(),
             threshold: plan.threshold,
         };
         let rope = self.render(Some(&mut file))?;
-        if !is_linked {
+        if link.is_none() {
             pump::pump(self.model, &file.rope, &mut bridge, target)?;
             bridge.sync()?;
         }
         let mut flaws = Vec::new();
-        let model = self.write(place, target.to_owned(), Purpose::Output, &rope, &mut flaws)?;
-        model.sync()?;
-        Ok(Detour {
+        let first = self.write(place, target.to_owned(), Purpose::Output, &rope, &mut flaws)?;
+        first.sync()?;
+        let detour = Detour {
             data: bridge,
-            model,
-        })
+            model: first,
+            is_moved: link.is_some(),
+        };
+        data.extend(link);
+        publish::by_detour(detour, data, model)
     }
 
     fn plan(&self, target: &Path, options: &SaveOptions) -> Result<Plan, WriteError> {

@@ -1,8 +1,8 @@
 //! Temporary files beside a target, and what runs that were ended left of theirs.
 //!
 //! The names of a target's temporary files begin alike, and whoever writes one holds a lock on it.
-//! The system takes the lock away with its owner, so a file that can be locked is nobody's and goes;
-//! one that cannot be judged (no locks there, another user's) is named instead.
+//! The system takes the lock away with its owner, so a file that can be locked is nobody's and goes, and a link to one
+//! with it; one that cannot be judged (no locks there, another user's) is named instead.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
@@ -101,17 +101,30 @@ impl<'a> Place<'a> {
         Err(failed(io::ErrorKind::ResourceBusy.into()))
     }
 
-    /// A second name for the content of another temporary file, locked with it.
-    pub(super) fn link(&self, other: &Temporary<'a>) -> io::Result<Temporary<'a>> {
+    /// Gives a temporary file a name that the next run leaves until its end, so that the target may refer to it.
+    pub(super) fn keep(&self, mut data: Temporary<'a>) -> Result<Temporary<'a>, WriteError> {
+        let make = |path: &Path| match fs::symlink_metadata(path) {
+            Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+            Err(_) => (self.gate)(Step::Rename).and_then(|()| fs::rename(&data.path, path)),
+        };
+        let made = self.make(&data.target, Purpose::Detour, make);
+        let ((), path) = made.map_err(|source| io_error(&data.target, source))?;
+        data.path = path;
+        Ok(data)
+    }
+
+    /// A link to another temporary file, to be renamed to what that file will be.
+    pub(super) fn link(&self, data: &Temporary<'a>) -> io::Result<Temporary<'a>> {
+        let name = data.path.file_name().unwrap_or_default();
         let make = |path: &Path| {
             (self.gate)(Step::Link)?;
-            fs::hard_link(&other.path, path)
+            symlink(Path::new(name), path)
         };
-        let ((), path) = self.make(&other.target, Purpose::Detour, make)?;
+        let ((), path) = self.make(&data.target, Purpose::Output, make)?;
         Ok(Temporary {
-            file: other.file.try_clone()?,
+            file: data.file.try_clone()?,
             path,
-            target: other.target.clone(),
+            target: data.target.clone(),
             gate: self.gate,
             remains: false,
         })
@@ -130,32 +143,99 @@ impl<'a> Place<'a> {
         made.keep().map_err(|error| error.error)
     }
 
-    /// Removes what ended runs left in a directory, as far as that can be told.
+    /// Removes what ended runs left in a directory, as far as that can be told, and links that lead to it.
     pub(super) fn sweep(&self, directory: &Path, purpose: Purpose) -> Vec<Leftover> {
-        let is_ours = |path: &PathBuf| {
-            let name = path.file_name().and_then(|name| name.to_str());
-            name.is_some_and(|name| {
-                name.starts_with(&self.prefix) && name.ends_with(purpose.suffix())
-            }) && fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file())
-        };
-        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_ours).collect();
-        paths.sort();
-        paths
-            .into_iter()
-            .filter_map(|path| {
-                let is_removed = match File::open(&path).map(|file| (file.try_lock(), file)) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-                    Ok((Err(TryLockError::WouldBlock), _)) => return None,
-                    Ok((Ok(()), _held)) => (self.gate)(Step::Remove)
-                        .and_then(|()| fs::remove_file(&path))
-                        .is_ok(),
-                    Ok((Err(TryLockError::Error(_)), _)) | Err(_) => false,
-                };
-                Some(Leftover { path, is_removed })
-            })
-            .collect()
+        let mut left = Vec::new();
+        for path in sorted(directory, |path| self.is_ours(path, purpose)) {
+            let _held = match self.owner(&path) {
+                Owner::Nobody(held) => held,
+                Owner::Other => continue,
+                Owner::Unknown => {
+                    left.push(Leftover {
+                        path,
+                        is_removed: false,
+                    });
+                    continue;
+                }
+            };
+            let leads_here = |link: &Path| led_to(link).as_ref() == Some(&path);
+            let links = sorted(directory, leads_here);
+            let remove = |path: PathBuf| {
+                let removed = (self.gate)(Step::Remove).and_then(|()| fs::remove_file(&path));
+                // Its run has given it its name meanwhile.
+                let is_renamed = removed.as_ref().is_err_and(is_missing);
+                (!is_renamed).then_some(Leftover {
+                    path,
+                    is_removed: removed.is_ok(),
+                })
+            };
+            left.extend(links.into_iter().chain([path.clone()]).filter_map(remove));
+        }
+        left
     }
+
+    fn is_ours(&self, path: &Path, purpose: Purpose) -> bool {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name.starts_with(&self.prefix) && name.ends_with(purpose.suffix()))
+    }
+
+    /// Who has a temporary file; a link belongs to whoever has the file that it leads to.
+    fn owner(&self, path: &Path) -> Owner {
+        let link = led_to(path);
+        let file = link.as_deref().unwrap_or(path);
+        let is_link = link.is_some();
+        if is_link && !(self.is_ours(file, Purpose::Detour) && file.parent() == path.parent()) {
+            return Owner::Other;
+        }
+        match fs::symlink_metadata(file) {
+            Ok(metadata) if metadata.is_file() => {}
+            Err(error) if is_link && is_missing(&error) => return Owner::Nobody(None),
+            Ok(_) | Err(_) => return Owner::Other,
+        }
+        match File::open(file).map(|file| (file.try_lock(), file)) {
+            Ok((Ok(()), file)) => Owner::Nobody(Some(file)),
+            Ok((Err(TryLockError::WouldBlock), _)) => Owner::Other,
+            Err(error) if is_missing(&error) => Owner::Other,
+            Ok((Err(TryLockError::Error(_)), _)) | Err(_) => Owner::Unknown,
+        }
+    }
+}
+
+/// Who has a temporary file.
+enum Owner {
+    /// The run that made it has ended; its lock is held now, unless it is a link to nothing.
+    Nobody(Option<File>),
+    /// A run that goes on, or it is no temporary file.
+    Other,
+    /// That cannot be told.
+    Unknown,
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+}
+
+/// What a link leads to, looked at from where it stands; nothing if it is none.
+fn led_to(path: &Path) -> Option<PathBuf> {
+    fs::read_link(path).ok().map(|to| path.with_file_name(to))
+}
+
+fn sorted(directory: &Path, wanted: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    let mut paths: Vec<PathBuf> = paths.filter(|path| wanted(path)).collect();
+    paths.sort();
+    paths
+}
+
+#[cfg(unix)]
+fn symlink(to: &Path, path: &Path) -> io::Result<()> {
+    std::os::unix::fs::symlink(to, path)
+}
+
+#[cfg(not(unix))]
+fn symlink(_: &Path, _: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(unix)]

@@ -3,9 +3,9 @@
 //! A new data file goes first, then the model: until then nothing refers to it.
 //! A data file that stands already may be what the target refers to, so it is replaced by a detour:
 //! the new model first refers to its data under a name of its own, then the data file is replaced, then the model again.
+//! What replaces it first is a link to the data under that name, and at last the data: at no moment has a file two names,
+//! and none is written twice. Where links cannot be made, or there are several data files, the data is written twice.
 //! Runs that publish pairs in one directory take turns.
-//! Until the end that data file has two names: a run that is ended meanwhile leaves a target that this crate reads
-//! with hard links allowed only, and that the next run replaces.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -18,6 +18,8 @@ use crate::onnx::external::directory_of;
 pub(super) struct Detour<'a> {
     pub(super) data: Temporary<'a>,
     pub(super) model: Temporary<'a>,
+    /// Whether the data gets its own name in the end, rather than going.
+    pub(super) is_moved: bool,
 }
 
 /// Whether something has the name that a file will have.
@@ -48,19 +50,26 @@ pub(super) fn directly(data: Vec<Temporary<'_>>, model: Temporary<'_>) -> Result
     outcome
 }
 
-/// Publishes data files that replace others, and the model.
+/// Publishes data files that replace others (or a link to the data of the detour), and the model.
 pub(super) fn by_detour(
     detour: Detour<'_>,
     data: Vec<Temporary<'_>>,
     model: Temporary<'_>,
 ) -> Result<(), WriteError> {
     let mut bridge = detour.data;
+    let path = bridge.path().to_owned();
     detour.model.publish()?;
     bridge.set_remains(true);
-    data.into_iter()
+    let replaced = data
+        .into_iter()
         .chain([model])
-        .try_for_each(|output| output.publish().map(drop))
-        .map_err(|error| error.but_stands(bridge.path()))?;
-    bridge.set_remains(false);
-    Ok(())
+        .try_for_each(|output| output.publish().map(drop));
+    let done = replaced.and_then(|()| match detour.is_moved {
+        true => bridge.publish().map(drop),
+        false => {
+            bridge.set_remains(false);
+            Ok(())
+        }
+    });
+    done.map_err(|error| error.but_stands(&path))
 }

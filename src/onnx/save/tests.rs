@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::gate::{self, Step};
 use super::place::{Place, Purpose};
 use super::*;
-use crate::onnx::load::{Model, ReadOptions};
+use crate::onnx::load::Model;
 use crate::onnx::proto::{
     GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
 };
@@ -132,11 +132,7 @@ fn save(
 fn held(directory: &Path) -> Option<Vec<f64>> {
     let target = directory.join("out.onnx");
     fs::symlink_metadata(&target).ok()?;
-    let options = ReadOptions {
-        allow_hard_links: true,
-        ..ReadOptions::default()
-    };
-    let model = Model::open_with(&target, &options).expect("the target is whole");
+    let model = Model::open(&target).expect("the target is whole");
     Some(model.read_f64(&model.graph.initializers[0]).unwrap())
 }
 
@@ -194,6 +190,35 @@ fn whatever_step_fails_the_target_is_whole_and_the_next_run_clears_up() {
                 .take_while(|&at| fails_at(case, at, for_good, kind))
                 .count();
             assert!(steps >= 4, "{case:?} has {steps} steps");
+        }
+    }
+}
+
+#[test]
+fn a_run_without_a_data_file_clears_up_after_one_that_was_ended_with_one() {
+    for at in 0.. {
+        let (directory, options) = desk(Case::Pair);
+        let directory = directory.path();
+        let broken = Broken {
+            at,
+            for_good: true,
+            kind: io::ErrorKind::Other,
+            steps: AtomicUsize::new(0),
+        };
+        drop(save(directory, "in", &options, &|step| broken.ask(step)));
+        let inline = SaveOptions {
+            external_data: ExternalPolicy::Never,
+            ..options
+        };
+        save(directory, "in", &inline, &gate::open).expect("nothing fails");
+        assert_eq!(temporaries(directory), BTreeSet::new(), "step {at}");
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            assert!(fs::metadata(&path).is_ok(), "step {at}: {path:?}");
+        }
+        if !broken.was_met() {
+            assert!(at >= 10);
+            return;
         }
     }
 }

@@ -199,6 +199,16 @@ fn matrix_products() -> Vec<Case> {
                 .leaky_relu(0.1)
                 .output("y")
         }),
+        case(
+            &["MatMul upstream", "MaxPool downstream"],
+            "the Add goes on where the scale cannot",
+            |g| {
+                let x = g.input("x", [2, 6, 4]).matmul(6).transpose([0, 2, 1]);
+                let x = x.batch_norm().negative_scales().max_pool([2]);
+                x.conv(3).kernel([1]).output("y")
+            },
+        )
+        .equivalent("added shift", "the fold after it takes the Add away"),
         case(up, "the shift joins an Add", |g| {
             let x = g.input("x", [2, 5, 4]).matmul(6).add(g.weight("b", [6]));
             x.transpose([0, 2, 1])
