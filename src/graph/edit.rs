@@ -197,7 +197,7 @@ impl<'m> Graph<'m> {
     }
 
     /// Takes a node out of its inputs' consumers.
-    fn detach(&mut self, node: NodeId) {
+    pub(crate) fn detach(&mut self, node: NodeId) {
         let inputs = std::mem::take(&mut self.node_mut(node).inputs);
         for (slot, input) in inputs.into_iter().enumerate() {
             if let Some(input) = input {
