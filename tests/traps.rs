@@ -528,6 +528,20 @@ fn a_batch_norm_without_outputs_stays() {
     assert_eq!(folded.plan.counts(), (0, 1), "{}", folded.plan);
 }
 
+/// The BatchNormalization that nobody reads goes, and with it what it alone read, a folded convolution included.
+#[test]
+fn a_fold_into_what_another_fold_leaves_unread_is_no_contradiction() {
+    let m = model(|g| {
+        let x = image(g);
+        x.relu().output("y");
+        x.conv(4).batch_norm().relu().batch_norm()
+    });
+    let folded = check(&m, "");
+    let graph = folded.graph.as_ref().expect("a graph");
+    assert_eq!(graph.node.len(), 1, "{:?}", graph.node);
+    assert_eq!(initializers(&folded), Vec::<&str>::new());
+}
+
 /// A short model could ask for any amount of memory.
 #[test]
 fn a_constant_that_takes_far_more_than_the_model_is_not_computed() {

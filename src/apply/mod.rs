@@ -98,6 +98,7 @@ pub fn apply<'m>(original: &Graph<'m>, plan: &Plan) -> Result<Applied<'m>, Apply
     for (_, fold) in plan.folds() {
         fold.effects.iter().for_each(|effect| graph.perform(effect));
     }
+    sweep::discard(original, &mut graph);
     let mut rewrite = Rewrite::new(original, graph);
     rewrite.parameters()?;
     rewrite.nodes()?;

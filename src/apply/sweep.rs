@@ -3,9 +3,47 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Rewrite;
-use crate::graph::{NodeId, Origin, ScopeKind, ValueId};
+use crate::graph::{Graph, NodeId, Origin, ScopeKind, ValueId};
 use crate::onnx::EditError;
 use crate::onnx::model::{AnnotationView, AttributeValue, GraphView, Name, ValueInfoView};
+
+/// Takes out nodes whose results the folds left unread, so that no parameters are worked out for them; a constant may
+/// yet be read again, with new elements.
+pub(super) fn discard(original: &Graph<'_>, graph: &mut Graph<'_>) {
+    let mut open: Vec<ValueId> = (0..graph.values.len() as u32).map(ValueId).collect();
+    while let Some(value) = open.pop() {
+        let old = original.values.get(value.0 as usize);
+        if old.is_some_and(|old| old.consumers.is_empty()) || graph.is_constant(value) {
+            continue;
+        }
+        if let Origin::Node(node, _) = graph.value(value).origin
+            && is_dead_end(graph, node)
+        {
+            open.extend(graph.node(node).inputs.iter().flatten());
+            graph.detach(node);
+        }
+    }
+}
+
+fn is_dead_end(graph: &Graph<'_>, node: NodeId) -> bool {
+    let at = graph.node(node);
+    let unread = |&output: &ValueId| {
+        let at = graph.value(output);
+        at.consumers.is_empty() && !at.is_output && !at.is_reserved
+    };
+    at.alive && !has_body(graph, node) && at.outputs.iter().flatten().all(unread)
+}
+
+fn has_body(graph: &Graph<'_>, node: NodeId) -> bool {
+    let attributes = graph
+        .node(node)
+        .view
+        .iter()
+        .flat_map(|view| &view.attributes);
+    attributes
+        .map(|attribute| &attribute.value)
+        .any(|value| matches!(value, AttributeValue::Graph(_) | AttributeValue::Graphs(_)))
+}
 
 impl Rewrite<'_, '_> {
     /// Removes what the folds left unread; returns how many nodes fewer there are.
@@ -32,12 +70,12 @@ impl Rewrite<'_, '_> {
                     if let Some(view) = self.graph.node(node).view {
                         self.edits.remove_node(view)?;
                     }
-                    for input in self.graph.node(node).inputs.iter().flatten() {
-                        if let Some(count) = uses.get_mut(input) {
+                    for input in self.read(node) {
+                        if let Some(count) = uses.get_mut(&input) {
                             *count -= 1;
                         }
-                        if self.lost_its_readers(*input, &uses) {
-                            open.push(*input);
+                        if self.lost_its_readers(input, &uses) {
+                            open.push(input);
                         }
                     }
                 }
@@ -58,21 +96,26 @@ impl Rewrite<'_, '_> {
     /// How many slots read each value once the new constants are in place.
     fn uses(&self) -> BTreeMap<ValueId, usize> {
         let mut uses = BTreeMap::new();
-        for node in self.graph.node_ids() {
-            for (slot, input) in self.graph.node(node).inputs.iter().enumerate() {
-                let Some(input) = *input else { continue };
-                let renamed = self.renamed.get(&(node, slot));
-                // An update in place keeps the original constant's name, and with it the original constant.
-                let source = self.in_place(node, slot, renamed).unwrap_or(input);
-                if renamed.is_none()
-                    || source != input
-                    || renamed == Some(&self.graph.value(input).name)
-                {
-                    *uses.entry(source).or_default() += 1;
-                }
-            }
+        for value in self.graph.node_ids().flat_map(|node| self.read(node)) {
+            *uses.entry(value).or_default() += 1;
         }
         uses
+    }
+
+    /// What the slots of a node read once the new constants are in place; a slot that reads a new one is left out.
+    fn read(&self, node: NodeId) -> Vec<ValueId> {
+        let inputs = self.graph.node(node).inputs.iter().enumerate();
+        let read = inputs.filter_map(|(slot, input)| {
+            let input = (*input)?;
+            let renamed = self.renamed.get(&(node, slot));
+            // An update in place keeps the original constant's name, and with it the original constant.
+            let source = self.in_place(node, slot, renamed).unwrap_or(input);
+            let is_old = renamed.is_none()
+                || source != input
+                || renamed == Some(&self.graph.value(input).name);
+            is_old.then_some(source)
+        });
+        read.collect()
     }
 
     fn in_place(&self, node: NodeId, slot: usize, renamed: Option<&Name>) -> Option<ValueId> {
@@ -101,19 +144,14 @@ impl Rewrite<'_, '_> {
 
     fn is_unread(&self, node: NodeId, uses: &BTreeMap<ValueId, usize>) -> bool {
         let at = self.graph.node(node);
-        let has_body = at.view.is_some_and(|view| {
-            view.attributes.iter().any(|a| {
-                matches!(
-                    a.value,
-                    AttributeValue::Graph(_) | AttributeValue::Graphs(_)
-                )
-            })
-        });
         let unread = |&output: &ValueId| {
             let at = self.graph.value(output);
             uses.get(&output).is_none_or(|&count| count == 0) && !at.is_output && !at.is_reserved
         };
-        at.alive && !has_body && at.view.is_some() && at.outputs.iter().flatten().all(unread)
+        at.alive
+            && !has_body(&self.graph, node)
+            && at.view.is_some()
+            && at.outputs.iter().flatten().all(unread)
     }
 
     /// Below IR version 4 an initializer is a graph input as well.

@@ -150,7 +150,13 @@ impl<'m> Graph<'m> {
             || Name::from("constant"),
             |old| self.value(old).name.clone(),
         );
-        let data_type = old.map_or(1, |old| self.value(old).data_type);
+        let data_type = match old {
+            Some(old) => self.value(old).data_type,
+            // Only LayerNormalization's B may be absent, which has its input's type.
+            None => self
+                .input(node, 0)
+                .map_or(0, |input| self.value(input).data_type),
+        };
         let made = self.make(node, elements.clone(), stem, data_type);
         if let Some(old) = old {
             self.value_mut(old).consumers.remove(&(node, slot));
@@ -191,7 +197,7 @@ impl<'m> Graph<'m> {
     }
 
     /// Takes a node out of its inputs' consumers.
-    fn detach(&mut self, node: NodeId) {
+    pub(crate) fn detach(&mut self, node: NodeId) {
         let inputs = std::mem::take(&mut self.node_mut(node).inputs);
         for (slot, input) in inputs.into_iter().enumerate() {
             if let Some(input) = input {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::{
     Graph, GraphError, Node, NodeId, Origin, Scope, ScopeId, ScopeKind, Value, ValueId, constant,
-    shape,
+    shape, types,
 };
 use crate::onnx::model::{
     AnnotationView, AttributeValue, GraphView, Model, Name, NodeView, OperatorSet, SparseView,
@@ -49,6 +49,7 @@ impl<'m> Graph<'m> {
         }
         index.reserve();
         let mut graph = index.graph;
+        types::settle(&mut graph);
         shape::infer(&mut graph);
         Ok(graph)
     }

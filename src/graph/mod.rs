@@ -12,6 +12,7 @@ mod error;
 mod index;
 mod order;
 pub mod shape;
+mod types;
 
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;

@@ -8,7 +8,7 @@ mod weighted;
 use std::rc::Rc;
 
 use super::{Dim, broadcast, reshaped};
-use crate::graph::{Graph, NodeId, Scope, ScopeKind};
+use crate::graph::{Graph, NodeId, Scope, ScopeKind, types};
 use contents::contents;
 use layout::{
     concat, depth_space, expand, flatten, gather, reduce, reshape, resized, squeeze, transpose,
@@ -17,7 +17,7 @@ pub(crate) use parts::{cuts, split_extents};
 use parts::{slice, split};
 use weighted::{convolution, gemm, matmul, pool, recurrent, transposed_convolution};
 
-/// Fills shapes, element types and the contents of integer values, in topological order.
+/// Fills shapes, guesses at element types, and the contents of integer values, in topological order.
 pub(in crate::graph) fn infer(graph: &mut Graph<'_>) {
     // A node that holds a body comes before it; what it gives is known the second time.
     let passes = if graph.scopes.iter().any(|scope| scope.parent.is_some()) {
@@ -33,12 +33,7 @@ pub(in crate::graph) fn infer(graph: &mut Graph<'_>) {
 
 /// Infers one node; also used when a fold inserts one.
 pub(in crate::graph) fn node(graph: &mut Graph<'_>, id: NodeId) {
-    let types = data_type(graph, id);
-    for output in graph.node(id).outputs.clone().into_iter().flatten() {
-        if graph.value(output).data_type == 0 {
-            graph.value_mut(output).data_type = types;
-        }
-    }
+    types::guess(graph, id);
     contents(graph, id);
     graph.note_constant(id);
     let shapes = shapes(graph, id).unwrap_or_default();
@@ -46,31 +41,6 @@ pub(in crate::graph) fn node(graph: &mut Graph<'_>, id: NodeId) {
         if let (Some(output), Some(dims)) = (graph.output(id, slot), dims) {
             graph.settle(output, dims);
         }
-    }
-}
-
-fn data_type(graph: &Graph<'_>, id: NodeId) -> i32 {
-    let of = |slot: usize| {
-        graph
-            .input(id, slot)
-            .map_or(0, |value| graph.value(value).data_type)
-    };
-    match &*graph.node(id).op {
-        "Shape" | "Size" => 7,
-        "Cast" => graph.node(id).int("to", 0).map_or(0, |to| to as i32),
-        "CastLike" | "Where" => of(1),
-        "ConstantOfShape" | "Constant" => graph.constant_data_type(id),
-        "Equal" | "Less" | "Greater" | "Not" | "And" | "Or" => 9,
-        "" | "ArgMax" | "ArgMin" | "NonZero" | "TopK" | "If" | "Loop" | "Scan" => 0,
-        // All inputs have one type, and a weight's is always known.
-        "Conv" | "ConvTranspose" | "Gemm" | "MatMul" | "Add" | "Sub" | "Mul" | "Div" | "Sum"
-        | "PRelu" | "Concat" | "BatchNormalization" => {
-            let all = (0..graph.node(id).inputs.len()).map(of);
-            all.into_iter()
-                .find(|&data_type| data_type != 0)
-                .unwrap_or(0)
-        }
-        _ => of(0),
     }
 }
 
