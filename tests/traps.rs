@@ -542,6 +542,35 @@ fn a_fold_into_what_another_fold_leaves_unread_is_no_contradiction() {
     assert_eq!(initializers(&folded), Vec::<&str>::new());
 }
 
+/// As many elements in another shape than the standard's: what takes their places from it reads past the end.
+#[test]
+fn constants_of_another_rank_than_the_operator_takes_fold_nothing() {
+    let resized = model(|g| {
+        let scales = g.initializer("scales", Tensor::floats(&[1, 4], [1.0, 1.0, 2.0, 2.0]));
+        let x = image(g).conv(4);
+        let x = g.op("Resize", &[&x, &g.absent(), &scales]);
+        x.shape([2, 4, 12, 12]).batch_norm().relu().output("y")
+    });
+    let recurrent = model(|g| {
+        let x = g.input("x", [5, 3, 2]).relu().batch_norm();
+        let x = x.transpose([0, 2, 1]);
+        let (w, r) = (g.weight("w", [1, 4, 3]), g.weight("r", [1, 4, 4]));
+        let b = g.weight("b", [8]);
+        g.op("RNN", &[&x, &w, &r, &b])
+            .attr("hidden_size", 4)
+            .outputs(1)[0]
+            .output("y")
+    });
+    for m in [resized, recurrent] {
+        let model = Model::from_bytes(m.to_bytes()).expect("the model reads");
+        let options = PlanOptions::default();
+        let plan = fold(&model, support::reading(), &options)
+            .expect("it folds")
+            .plan;
+        assert_eq!(plan.counts().0, 0, "{plan}");
+    }
+}
+
 /// A short model could ask for any amount of memory.
 #[test]
 fn a_constant_that_takes_far_more_than_the_model_is_not_computed() {

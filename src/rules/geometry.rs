@@ -47,9 +47,11 @@ pub(crate) fn resized(graph: &Graph<'_>, node: NodeId, at: usize) -> Option<Dim>
         .and_then(|view| view.floats("scales").ok().flatten())
     {
         Some(scales) => scales.get(position).map(|&scale| f64::from(scale)),
-        None => graph
-            .input(node, scales_slot)
-            .and_then(|scales| graph.floats(scales).ok()?.get([position]).copied()),
+        None => graph.input(node, scales_slot).and_then(|scales| {
+            let scales = graph.floats(scales).ok()?;
+            let scales = Some(scales).filter(|scales| scales.ndim() == 1)?;
+            scales.get([position]).copied()
+        }),
     };
     if let Some(scale) = scale {
         let dim = *input.0.get(at)?;

@@ -215,7 +215,8 @@ fn downstream(
         parameter(graph, node, 2)?,
         parameter(graph, node, 3)?,
     );
-    if scale.ndim() != 1 || ![1, scale.len()].contains(&affine.extent(1)) {
+    let per_channel = [&scale, &bias, &mean].map(|parameter| parameter.shape() == [scale.len()]);
+    if per_channel.contains(&false) || ![1, scale.len()].contains(&affine.extent(1)) {
         return Err(refuse(
             graph,
             node,

@@ -13,7 +13,7 @@ use crate::rules::{Code, Refusal, refuse};
 /// If its input weight or bias is no constant.
 pub fn layout(graph: &Graph<'_>, node: NodeId) -> Result<Layout, Refusal> {
     let dims = weight(graph, node, 1)?;
-    bias(graph, node, 3)?;
+    let bias = bias(graph, node, 3)?;
     let [directions, rows, _] = dims[..] else {
         return Err(refuse(
             graph,
@@ -22,6 +22,14 @@ pub fn layout(graph: &Graph<'_>, node: NodeId) -> Result<Layout, Refusal> {
             "its weight does not have three axes",
         ));
     };
+    if bias.is_some_and(|dims| dims != [directions, 2 * rows]) {
+        return Err(refuse(
+            graph,
+            node,
+            Code::UnknownShape,
+            "its bias is not two rows of its gates for each direction",
+        ));
+    }
     Ok(Layout {
         variable: 0,
         weight: 1,
