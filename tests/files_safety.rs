@@ -48,6 +48,55 @@ fn names(directory: &Path) -> Vec<String> {
     names
 }
 
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// Renaming asks for the directory's permission alone, so a file's own is asked for before.
+#[test]
+fn a_write_protected_target_is_refused_and_stays() {
+    let (directory, path) = planted();
+    let out = directory.path().join("out.onnx");
+    fs::write(&out, "mine").unwrap();
+    fs::set_permissions(&out, Permissions::from_mode(0o444)).unwrap();
+    let error = save(&path, &out, &SaveOptions::default()).unwrap_err();
+    let expected = format!(
+        "{} is not written: it is write-protected; allow writing it, or choose another name",
+        out.display()
+    );
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(
+        (fs::read(&out).unwrap(), mode(&out)),
+        (b"mine".to_vec(), 0o444)
+    );
+    assert_eq!(names(directory.path()), ["model.onnx", "out.onnx"]);
+    let data = directory.path().join("other.onnx.data");
+    fs::rename(&out, &data).unwrap();
+    let external = SaveOptions {
+        external_data: bnfold::onnx::ExternalPolicy::Always,
+        size_threshold: 0,
+        ..SaveOptions::default()
+    };
+    let error = save(&path, &directory.path().join("other.onnx"), &external).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("other.onnx.data is not written: it is write-protected")
+    );
+    assert_eq!(names(directory.path()), ["model.onnx", "other.onnx.data"]);
+}
+
+#[test]
+fn what_a_write_protected_model_gives_can_be_replaced() {
+    let (directory, path) = planted();
+    let out = directory.path().join("out.onnx");
+    fs::set_permissions(&path, Permissions::from_mode(0o444)).unwrap();
+    for _ in 0..2 {
+        save(&path, &out, &SaveOptions::default()).unwrap();
+        assert_eq!(mode(&out), 0o644);
+    }
+}
+
 #[test]
 fn a_new_file_has_the_models_mode() {
     let (directory, path) = planted();

@@ -238,11 +238,12 @@ fn symlink(_: &Path, _: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// Gives a new file the mode of another; its owner may write it, or the next run could not replace it.
 #[cfg(unix)]
 fn set_mode(file: &File, like: &fs::Metadata) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     file.set_permissions(fs::Permissions::from_mode(
-        like.permissions().mode() & 0o777,
+        like.permissions().mode() & 0o777 | 0o200,
     ))
 }
 

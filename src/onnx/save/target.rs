@@ -42,6 +42,8 @@ pub(super) fn destination(target: &Path) -> Result<Destination, WriteError> {
                     .map(Destination::Stream)
                     .map_err(|source| io_error(target, source));
             }
+            // Renaming over it would ask for the directory's permission alone.
+            Ok(metadata) if metadata.permissions().readonly() => return Err(protected(target)),
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(io_error(target, error));
             }
@@ -59,6 +61,13 @@ fn refused(file: &Path, reason: &str) -> WriteError {
         file: file.to_owned(),
         reason: reason.to_owned(),
     }
+}
+
+fn protected(file: &Path) -> WriteError {
+    refused(
+        file,
+        "it is write-protected; allow writing it, or choose another name",
+    )
 }
 
 /// Refuses targets that are a file of the model, unless it is the model itself and that is allowed.
@@ -132,6 +141,9 @@ pub(super) fn data_path(
             &path,
             "it is not a regular file; choose another name for the model",
         ));
+    }
+    if fs::metadata(&path).is_ok_and(|metadata| metadata.permissions().readonly()) {
+        return Err(protected(&path));
     }
     if model_file(model, &path).is_some() && !in_place {
         return Err(refused(
