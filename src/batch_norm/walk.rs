@@ -1,7 +1,8 @@
 //! `(x − centre)·factor + offset` along contiguous elements, block by block.
 //!
-//! Rows of at least a block are walked one by one, the last block of each overlapping the one before;
-//! the factors of shorter rows are laid out as the elements are, and loaded once for several parts.
+//! Rows of at least a block are walked one by one, their first and last block overlapping others; the
+//! factors of shorter rows are laid out as the elements are, and strip by strip where that is too much for
+//! the nearest cache.
 //! A walk may begin at any block, and the place does not change results.
 
 use std::marker::PhantomData;
