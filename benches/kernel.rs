@@ -5,6 +5,9 @@
 //! `share` is the median over the turns of the kernel's rate by the copy's, `from` and `to` are the
 //! quartiles.
 //! Values begin with a line of the cache, as those of an engine do.
+//! For f16 on x86-64 with AVX-512 it ends with `least`: the processor's conversions and the fewest
+//! operations that the formula and the sums can do with, on values that never leave the nearest cache.
+//! No kernel that converts by them is faster, whatever the memory.
 //! Beside it stands tract's own BatchNormalization, which allocates what it returns.
 
 #![expect(clippy::print_stdout, reason = "the table is the result")]
@@ -135,6 +138,12 @@ fn bench<T: Element>(shape: &[usize], dtype: &str, filter: &str) {
     for contender in contenders(&node, &normalizer, &parameters) {
         compare(&x, dtype, &contender);
     }
+    #[cfg(target_arch = "x86_64")]
+    if dtype == "f16" && rayon::current_num_threads() == 1 {
+        for contender in least::contenders(&x) {
+            compare(&x, dtype, &contender);
+        }
+    }
     #[cfg(feature = "engine")]
     if dtype == "f32" && rayon::current_num_threads() == 1 {
         compare(&x, dtype, &tract::contender(&x));
@@ -232,6 +241,86 @@ fn copy<T: Element>(from: &[T], to: &mut [T]) {
     }
     let pieces = to.par_chunks_mut(1 << 16).zip(from.par_chunks(1 << 16));
     pieces.for_each(|(to, from)| to.copy_from_slice(from));
+}
+
+#[cfg(target_arch = "x86_64")]
+mod least {
+    use std::arch::x86_64::*;
+    use std::cell::RefCell;
+    use std::hint::black_box;
+
+    use bytemuck::must_cast;
+    use fearless_simd::prelude::*;
+    use fearless_simd::{Level, f32x16, kernel};
+
+    use super::{Contender, Element, Value};
+
+    /// Elements that stay in the nearest cache, read and written.
+    const NEAR: usize = 1 << 12;
+
+    /// `x·factor + offset` of as many elements as `x` has, without and with the sums of training mode
+    /// before it; nothing on a processor without AVX-512.
+    pub(super) fn contenders<T: Element>(x: &Value<T>) -> Vec<Contender<'static, T>> {
+        let Some(avx512) = Level::new().as_avx512() else {
+            return Vec::new();
+        };
+        let times = x.slice().len().div_ceil(NEAR);
+        let values = RefCell::new([[0x3c00; NEAR]; 2]);
+        let training = values.clone();
+        vec![
+            Contender {
+                name: "least inference",
+                passes: 2.0,
+                run: Box::new(move |_, _| {
+                    for _ in 0..times {
+                        let [from, to] = &mut *values.borrow_mut();
+                        normalize(avx512, from, to);
+                        black_box(to);
+                    }
+                }),
+            },
+            Contender {
+                name: "least training",
+                passes: 3.0,
+                run: Box::new(move |_, _| {
+                    for _ in 0..times {
+                        let [from, to] = &mut *training.borrow_mut();
+                        black_box(add_up(avx512, from));
+                        normalize(avx512, from, to);
+                        black_box(to);
+                    }
+                }),
+            },
+        ]
+    }
+
+    kernel!(
+        fn normalize(avx512: Avx512, from: &[u16; NEAR], to: &mut [u16; NEAR]) {
+            let factor = f32x16::splat(avx512, black_box(1.5));
+            let offset = f32x16::splat(avx512, black_box(0.5));
+            for (to, from) in to.as_chunks_mut().0.iter_mut().zip(from.as_chunks().0) {
+                let value = _mm512_cvtph_ps(must_cast::<[u16; 16], __m256i>(*from));
+                let value = f32x16::simd_from(avx512, value).mul_add(factor, offset);
+                let value = _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(value.into());
+                *to = must_cast::<__m256i, [u16; 16]>(value);
+            }
+        }
+    );
+
+    kernel!(
+        fn add_up(avx512: Avx512, from: &[u16; NEAR]) -> [[f32; 16]; 8] {
+            let mut sums = [[f32x16::splat(avx512, 0.0); 2]; 4];
+            for from in from.as_chunks::<64>().0 {
+                for ([sum, squares], from) in sums.iter_mut().zip(from.as_chunks().0) {
+                    let value = _mm512_cvtph_ps(must_cast::<[u16; 16], __m256i>(*from));
+                    let value = f32x16::simd_from(avx512, value);
+                    *sum += value;
+                    *squares = value.mul_add(value, *squares);
+                }
+            }
+            must_cast(sums.map(|sums| sums.map(|sum| sum.to_array())))
+        }
+    );
 }
 
 #[cfg(feature = "engine")]
