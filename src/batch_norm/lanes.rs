@@ -130,19 +130,12 @@ impl<T: Default + Copy + Send + Sync> Lanes<T> for Across<'_, T> {
             return;
         };
         let (first, last) = (f(first), f(last));
-        if !SHORT {
-            let between = between(self.to);
-            let blocks = self.to[between.clone()].as_chunks_mut().0.iter_mut();
-            for (to, from) in blocks.zip(self.from[between].as_chunks().0) {
-                *to = f(from);
-            }
+        let between = between::<T, SHORT>(self.to);
+        let blocks = self.to[between.clone()].as_chunks_mut().0.iter_mut();
+        for (to, from) in blocks.zip(self.from[between].as_chunks().0) {
+            *to = f(from);
         }
-        if let Some(to) = self.to.first_chunk_mut() {
-            *to = first;
-        }
-        if let Some(to) = self.to.last_chunk_mut() {
-            *to = last;
-        }
+        write_ends::<T, SHORT>(self.to, &first, &last);
     }
 
     #[inline(always)]
@@ -199,18 +192,11 @@ impl<T: Default + Copy + Send + Sync> Lanes<T> for Within<'_, T> {
             return;
         };
         let (first, last) = (f(first), f(last));
-        if !SHORT {
-            let between = between(self.0);
-            for block in self.0[between].as_chunks_mut().0 {
-                *block = f(block);
-            }
+        let between = between::<T, SHORT>(self.0);
+        for block in self.0[between].as_chunks_mut().0 {
+            *block = f(block);
         }
-        if let Some(to) = self.0.first_chunk_mut() {
-            *to = first;
-        }
-        if let Some(to) = self.0.last_chunk_mut() {
-            *to = last;
-        }
+        write_ends::<T, SHORT>(self.0, &first, &last);
     }
 
     #[inline(always)]
@@ -223,15 +209,49 @@ impl<T: Default + Copy + Send + Sync> Lanes<T> for Within<'_, T> {
 /// cache.
 const LONG: usize = 16 * BLOCK;
 
-/// The whole blocks that, with one at each end, cover a row.
+/// How many elements of a row's first and last block are written.
+///
+/// Halves of them where elements are whole words: the block between can then begin with a line of the
+/// cache. Two bytes wide, elements are narrowed in whole blocks.
+const fn end<T>(short: bool) -> usize {
+    if short && size_of::<T>() > 2 {
+        BLOCK / 2
+    } else {
+        BLOCK
+    }
+}
+
+/// The whole blocks that, with an end on each side, cover a row.
 #[inline(always)]
-fn between<T>(row: &[T]) -> Range<usize> {
+fn between<T, const SHORT: bool>(row: &[T]) -> Range<usize> {
+    let end = const { end::<T>(SHORT) };
+    if SHORT && end == BLOCK {
+        return 0..0;
+    }
+    let line = row.as_ptr().align_offset(LINE);
+    if SHORT {
+        let latest = end.min(row.len() - BLOCK);
+        let start = if line <= latest && line + BLOCK + end >= row.len() {
+            line
+        } else {
+            latest
+        };
+        return start..start + BLOCK;
+    }
     let start = if row.len() < LONG {
         BLOCK
     } else {
-        row.as_ptr().align_offset(LINE).min(BLOCK)
+        line.min(BLOCK)
     };
     start..(row.len() - 1).max(start)
+}
+
+#[inline(always)]
+fn write_ends<T: Copy, const SHORT: bool>(row: &mut [T], first: &[T; BLOCK], last: &[T; BLOCK]) {
+    let end = const { end::<T>(SHORT) };
+    row[..end].copy_from_slice(&first[..end]);
+    let rest = row.len() - end;
+    row[rest..].copy_from_slice(&last[BLOCK - end..]);
 }
 
 /// The elements, which are at most a block, and defaults.
@@ -240,4 +260,48 @@ fn filled_up<T: Default + Copy>(elements: &[T]) -> [T; BLOCK] {
     let mut block = [T::default(); BLOCK];
     block[..elements.len()].copy_from_slice(elements);
     block
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn negated<T: std::ops::Neg<Output = T> + Copy>(block: &[T; BLOCK]) -> [T; BLOCK] {
+        block.map(|element| -element)
+    }
+
+    fn check_rows<T, const SHORT: bool>(lengths: Range<usize>)
+    where
+        T: std::ops::Neg<Output = T> + Default + Copy + Send + Sync,
+        T: std::fmt::Debug + PartialEq + From<i16>,
+    {
+        for length in lengths {
+            for offset in 0..40 {
+                let from: Vec<T> = (1..).take(offset + length).map(T::from).collect();
+                let expected: Vec<T> = from[offset..].iter().map(|element| -*element).collect();
+                let mut to = vec![T::default(); offset + length + 1];
+                let across = Across {
+                    from: &from[offset..],
+                    to: &mut to[offset..offset + length],
+                };
+                across.map_row::<SHORT>(negated);
+                assert_eq!(to[offset..offset + length], expected, "{length} {offset}");
+                assert_eq!(to[offset + length], T::default());
+                let mut within = from;
+                Within(&mut within[offset..]).map_row::<SHORT>(negated);
+                assert_eq!(within[offset..], expected, "{length} {offset}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_element_of_a_row_is_mapped_once_wherever_lines_of_the_cache_begin() {
+        check_rows::<i16, true>(BLOCK..2 * BLOCK + 1);
+        check_rows::<f32, true>(BLOCK..2 * BLOCK + 1);
+        check_rows::<f64, true>(BLOCK..2 * BLOCK + 1);
+        for lengths in [BLOCK..3 * BLOCK + 2, LONG - 1..LONG + 34] {
+            check_rows::<i16, false>(lengths.clone());
+            check_rows::<f32, false>(lengths);
+        }
+    }
 }
