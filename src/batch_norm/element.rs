@@ -11,7 +11,7 @@ use fearless_simd::{Simd, f32x16, u16x32, u32x16};
 use half::{bf16, f16};
 
 use super::block::Block;
-use super::simd::{BLOCK, narrow_f16, widen_f16};
+use super::simd::{BLOCK, narrow_f16, rounded_upper_halves, widen_f16};
 
 /// An element of X or of a parameter: `f16`, `bf16`, `f32` or `f64`.
 pub trait Element: Default + Send + Sync + Debug + kernel::Kernel {
@@ -209,6 +209,9 @@ impl kernel::Kernel for bf16 {
     #[inline(always)]
     fn narrow<S: Simd>(simd: S, [lower, upper]: [f32x16<S>; 2]) -> [Self; BLOCK] {
         let (lower, upper) = (lower.to_bits(), upper.to_bits());
+        if let Some(rounded) = rounded_upper_halves(simd, [lower, upper]) {
+            return must_cast(rounded);
+        }
         let kept: u16x32<S> = ((lower >> 16) | (upper & UPPER)).bitcast();
         let lost: u16x32<S> = ((lower & !UPPER) | (upper << 16)).bitcast();
         // From the middle on if the last bit is odd, from beyond it if that is even.
