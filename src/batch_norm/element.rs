@@ -32,6 +32,10 @@ pub(super) mod kernel {
         /// Whether f32 arithmetic is too coarse for this dtype.
         const NEEDS_F64: bool;
 
+        /// Whether f32 arithmetic is so fine for this dtype that what one more rounding in it does is
+        /// hardly ever seen.
+        const COARSE: bool = false;
+
         fn to_f32(self) -> f32;
 
         fn from_f32(value: f32) -> Self;
@@ -157,6 +161,8 @@ half_element!(bf16);
 impl kernel::Kernel for f16 {
     const NEEDS_F64: bool = false;
 
+    const COARSE: bool = true;
+
     #[inline(always)]
     fn to_f32(self) -> f32 {
         self.to_f32()
@@ -183,6 +189,8 @@ const UPPER: u32 = 0xffff_0000;
 
 impl kernel::Kernel for bf16 {
     const NEEDS_F64: bool = false;
+
+    const COARSE: bool = true;
 
     #[inline(always)]
     fn to_f32(self) -> f32 {

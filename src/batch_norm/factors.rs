@@ -18,27 +18,39 @@ use super::walk::{Part, Pattern, Walk, normalize};
 
 /// Centre, factor and offset of each channel.
 #[derive(Debug, Clone)]
-pub(super) struct Factors<F>(pub(super) Vec<[F; 3]>);
+pub(super) struct Factors<F> {
+    pub(super) channels: Vec<[F; 3]>,
+    /// Whether centres are other than zero.
+    pub(super) centred: bool,
+}
 
 impl Factors<f64> {
     /// The same in f32: the centre rounded, what that loses carried by the offset.
     ///
     /// `None` where f32 cannot hold a factor to its full precision.
     pub(super) fn narrow(&self) -> Option<Factors<f32>> {
-        let carried = |[mean, factor, b]: [f64; 3]| {
-            let centre = mean as f32;
-            [
-                centre.into(),
-                factor,
-                b - (mean - f64::from(centre)) * factor,
-            ]
-        };
-        let all_fit = self.0.iter().all(|&factors| {
-            let fits = carried(factors).map(fits_f32);
-            fits_f32(factors[0]) & fits[1] & fits[2]
+        self.carried(|mean| f64::from(mean as f32), true)
+    }
+
+    /// The same in f32 with all of the centre carried by the offset.
+    ///
+    /// `None` where f32 cannot hold a factor to its full precision.
+    pub(super) fn merged(&self) -> Option<Factors<f32>> {
+        self.carried(|_| 0.0, false)
+    }
+
+    fn carried(&self, kept: impl Fn(f64) -> f64, centred: bool) -> Option<Factors<f32>> {
+        let mut all_fit = true;
+        let channels = self.channels.iter().map(|&[mean, factor, b]| {
+            let centre = kept(mean);
+            let factors = [centre, factor, b - (mean - centre) * factor];
+            factors.map(|factor| {
+                all_fit &= fits_f32(factor);
+                factor as f32
+            })
         });
-        let narrow = |&factors: &[f64; 3]| carried(factors).map(|factor| factor as f32);
-        all_fit.then(|| Factors(self.0.iter().map(narrow).collect()))
+        let channels = channels.collect();
+        all_fit.then_some(Factors { channels, centred })
     }
 }
 
@@ -76,14 +88,14 @@ impl<F: Real> Factors<F> {
         }
         if spatial && x.ndim() > 1 {
             for (channel, mut x) in x.axis_iter_mut(Axis(1)).enumerate() {
-                let factors = self.0[channel];
+                let factors = self.channels[channel];
                 x.map_inplace(|x| *x = normalize(F::load(*x), factors).store());
             }
             return;
         }
         for mut sample in x.axis_iter_mut(Axis(0)) {
             for (activation, x) in sample.iter_mut().enumerate() {
-                *x = normalize(F::load(*x), self.0[activation]).store();
+                *x = normalize(F::load(*x), self.channels[activation]).store();
             }
         }
     }
@@ -110,7 +122,7 @@ impl<F: Real> Factors<F> {
         parts
             .par_chunks_mut(together)
             .with_min_len(least_tasks::<T>(length))
-            .for_each(|parts| vectorize(Walk::new(&pattern, parts)));
+            .for_each(|parts| self.walk_through(&pattern, parts));
     }
 
     /// Walks through parts that all begin with the first channel.
@@ -119,7 +131,19 @@ impl<F: Real> Factors<F> {
         let pattern = Pattern::new::<T>(self, geometry, 0, longest);
         let parts = parts.into_iter().map(|lanes| Part { start: 0, lanes });
         let mut parts: Vec<Part<L>> = parts.collect();
-        vectorize(Walk::new(&pattern, &mut parts));
+        self.walk_through(&pattern, &mut parts);
+    }
+
+    fn walk_through<T: Element, L: Lanes<T>>(
+        &self,
+        pattern: &Pattern<'_, F>,
+        parts: &mut [Part<L>],
+    ) {
+        if T::COARSE && !self.centred {
+            vectorize(Walk::<F, T, L, false>::new(pattern, parts));
+        } else {
+            vectorize(Walk::<F, T, L, true>::new(pattern, parts));
+        }
     }
 }
 

@@ -37,11 +37,12 @@ pub(super) enum Pattern<'a, F> {
 impl<'a, F: Real> Pattern<'a, F> {
     /// The pattern of `length` elements of a value from number `first` on.
     pub(super) fn new<T: Element>(
-        Factors(factors): &'a Factors<F>,
+        factors: &'a Factors<F>,
         geometry: Geometry,
         first: usize,
         length: usize,
     ) -> Self {
+        let factors = factors.channels.as_slice();
         let Geometry { channels, inner } = geometry;
         if inner >= BLOCK {
             return Self::Rows {
@@ -123,13 +124,15 @@ pub(super) struct Part<L> {
 }
 
 /// The way through parts, which are taken.
-pub(super) struct Walk<'a, F, T, L> {
+///
+/// `CENTRED` is whether centres are other than zero.
+pub(super) struct Walk<'a, F, T, L, const CENTRED: bool> {
     pattern: &'a Pattern<'a, F>,
     parts: &'a mut [Part<L>],
     element: PhantomData<T>,
 }
 
-impl<'a, F: Real, T: Element, L: Lanes<T>> Walk<'a, F, T, L> {
+impl<'a, F: Real, T: Element, L: Lanes<T>, const CENTRED: bool> Walk<'a, F, T, L, CENTRED> {
     pub(super) fn new(pattern: &'a Pattern<'_, F>, parts: &'a mut [Part<L>]) -> Self {
         Self {
             pattern,
@@ -139,7 +142,7 @@ impl<'a, F: Real, T: Element, L: Lanes<T>> Walk<'a, F, T, L> {
     }
 }
 
-impl<F: Real, T: Element, L: Lanes<T>> Work for Walk<'_, F, T, L> {
+impl<F: Real, T: Element, L: Lanes<T>, const CENTRED: bool> Work for Walk<'_, F, T, L, CENTRED> {
     type Output = ();
 
     #[inline(always)]
@@ -154,13 +157,13 @@ impl<F: Real, T: Element, L: Lanes<T>> Work for Walk<'_, F, T, L> {
                 } => {
                     let start = *first + *start;
                     if *inner > 2 * BLOCK {
-                        rows::<S, F, T, L, false>(simd, factors, *inner, start, lanes);
+                        rows::<S, F, T, L, false, CENTRED>(simd, factors, *inner, start, lanes);
                     } else {
-                        rows::<S, F, T, L, true>(simd, factors, *inner, start, lanes);
+                        rows::<S, F, T, L, true, CENTRED>(simd, factors, *inner, start, lanes);
                     }
                 }
                 Pattern::Blocks { blocks, .. } => {
-                    along::<S, F, T, L>(simd, blocks, *start / BLOCK, lanes);
+                    along::<S, F, T, L, CENTRED>(simd, blocks, *start / BLOCK, lanes);
                 }
             }
         }
@@ -169,7 +172,7 @@ impl<F: Real, T: Element, L: Lanes<T>> Work for Walk<'_, F, T, L> {
 
 /// Walks along laid out factors from block number `start` on, again and again.
 #[inline(always)]
-fn along<S: Simd, F: Real, T: Element, L: Lanes<T>>(
+fn along<S: Simd, F: Real, T: Element, L: Lanes<T>, const CENTRED: bool>(
     simd: S,
     blocks: &[Laid<F>],
     start: usize,
@@ -189,7 +192,7 @@ fn along<S: Simd, F: Real, T: Element, L: Lanes<T>>(
                 #[inline(always)]
                 |factors| <F::Block<S>>::load(simd, factors),
             );
-            normalize_block::<S, F, T>(simd, block, factors)
+            normalize_block::<S, F, T, CENTRED>(simd, block, factors)
         },
     );
 }
@@ -198,7 +201,7 @@ fn along<S: Simd, F: Real, T: Element, L: Lanes<T>>(
 ///
 /// `SHORT` is whether rows have at most two blocks.
 #[inline(always)]
-fn rows<S: Simd, F: Real, T: Element, L: Lanes<T>, const SHORT: bool>(
+fn rows<S: Simd, F: Real, T: Element, L: Lanes<T>, const SHORT: bool, const CENTRED: bool>(
     simd: S,
     factors: &[[F; 3]],
     inner: usize,
@@ -210,7 +213,7 @@ fn rows<S: Simd, F: Real, T: Element, L: Lanes<T>, const SHORT: bool>(
     let part = part.min(lanes.len());
     let (first, mut rest) = lanes.split_at(part);
     if part > 0 {
-        normalize_part::<S, F, T>(simd, factors[channel], first);
+        normalize_part::<S, F, T, CENTRED>(simd, factors[channel], first);
         channel = (channel + 1) % factors.len();
     }
     while rest.len() >= inner {
@@ -220,22 +223,26 @@ fn rows<S: Simd, F: Real, T: Element, L: Lanes<T>, const SHORT: bool>(
             let factors = splat::<S, F>(simd, *factors);
             row.map_row::<SHORT>(
                 #[inline(always)]
-                |block| normalize_block::<S, F, T>(simd, block, factors),
+                |block| normalize_block::<S, F, T, CENTRED>(simd, block, factors),
             );
         }
         rest = others;
         channel = (channel + count) % factors.len();
     }
-    normalize_part::<S, F, T>(simd, factors[channel], rest);
+    normalize_part::<S, F, T, CENTRED>(simd, factors[channel], rest);
 }
 
 /// A part of a row.
 #[inline(always)]
-fn normalize_part<S: Simd, F: Real, T: Element>(simd: S, factors: [F; 3], part: impl Lanes<T>) {
+fn normalize_part<S: Simd, F: Real, T: Element, const CENTRED: bool>(
+    simd: S,
+    factors: [F; 3],
+    part: impl Lanes<T>,
+) {
     let factors = splat::<S, F>(simd, factors);
     part.map(
         #[inline(always)]
-        |block| normalize_block::<S, F, T>(simd, block, factors),
+        |block| normalize_block::<S, F, T, CENTRED>(simd, block, factors),
     );
 }
 
@@ -248,13 +255,16 @@ fn splat<S: Simd, F: Real>(simd: S, factors: [F; 3]) -> [F::Block<S>; 3] {
 }
 
 #[inline(always)]
-fn normalize_block<S: Simd, F: Real, T: Element>(
+fn normalize_block<S: Simd, F: Real, T: Element, const CENTRED: bool>(
     simd: S,
     block: &[T; BLOCK],
     [centre, factor, offset]: [F::Block<S>; 3],
 ) -> [T; BLOCK] {
-    let values = F::read(simd, block);
-    F::write(simd, values.minus(centre).times_plus(factor, offset))
+    let mut values = F::read(simd, block);
+    if CENTRED {
+        values = values.minus(centre);
+    }
+    F::write(simd, values.times_plus(factor, offset))
 }
 
 #[inline(always)]
