@@ -44,23 +44,34 @@ pub(super) fn moments<S: Simd, T: Element, F: Real>(
         .step_by(samples.len().div_ceil(SAMPLE))
         .copied()
         .collect();
-    columns.add(simd, &few);
-    let share = 1.0 / (few.len() * inner) as f64;
-    let sums = columns.in_order::<T>(&columns.first);
-    let pivots = sums.chunks(inner).flat_map(|sums| {
-        let pivot: F = finite(total(sums) * share);
+    columns.add::<S, T, false>(simd, &few);
+    let few = (few.len() * inner) as f64;
+    let [first, second] = columns.totals::<T>(inner);
+    let all_around_zero = first
+        .iter()
+        .zip(&second)
+        .all(|(&first, &second)| is_sound::<F>(first, second, few));
+    let pivots = first.iter().flat_map(|first| {
+        let pivot: F = if all_around_zero {
+            F::zeroed()
+        } else {
+            finite(first / few)
+        };
         std::iter::repeat_n(pivot, inner)
     });
     let pivots: Vec<F> = pivots.collect();
     let mut columns = Columns::around::<T>(&pivots);
-    columns.add(simd, samples);
-    let first = columns.in_order::<T>(&columns.first);
-    let second = columns.in_order::<T>(&columns.second);
+    if all_around_zero {
+        columns.add::<S, T, false>(simd, samples);
+    } else {
+        columns.add::<S, T, true>(simd, samples);
+    }
+    let [first, second] = columns.totals::<T>(inner);
     let mut mean = vec![0.0; channels];
     let mut m2 = vec![0.0; channels];
     for channel in 0..channels {
         let place = channel * inner..(channel + 1) * inner;
-        let [first, second] = [&first, &second].map(|sums| total(&sums[place.clone()]));
+        let (first, second) = (first[channel], second[channel]);
         let spread = if is_sound::<F>(first, second, count) {
             combine(pivots[place.start].into(), first, second, count)
         } else {
@@ -103,6 +114,14 @@ impl<F: Real> Columns<F> {
         columns
     }
 
+    /// Both sums of each channel, which has `inner` columns.
+    fn totals<T: Element>(&self, inner: usize) -> [Vec<f64>; 2] {
+        [&self.first, &self.second].map(|sums| {
+            let sums = self.in_order::<T>(sums);
+            sums.chunks(inner).map(total).collect()
+        })
+    }
+
     /// Sums of the columns, as these lie in a sample.
     fn in_order<T: Element>(&self, sums: &[f64]) -> Vec<f64> {
         let mut ordered = sums.to_vec();
@@ -116,9 +135,9 @@ impl<F: Real> Columns<F> {
         ordered
     }
 
-    /// Adds the samples up, column by column.
+    /// Adds the samples up, column by column; pivots are zero unless `PIVOTED`.
     #[inline(always)]
-    fn add<S: Simd, T: Element>(&mut self, simd: S, samples: &[&[T]]) {
+    fn add<S: Simd, T: Element, const PIVOTED: bool>(&mut self, simd: S, samples: &[&[T]]) {
         if self.width < BLOCK {
             return self.add_few(samples);
         }
@@ -126,13 +145,13 @@ impl<F: Real> Columns<F> {
         let together = blocks / TOGETHER * TOGETHER;
         for samples in samples.chunks(CHAIN) {
             for block in (0..together).step_by(TOGETHER) {
-                self.add_blocks::<S, T, TOGETHER>(simd, samples, block, block * BLOCK);
+                self.add_blocks::<S, T, TOGETHER, PIVOTED>(simd, samples, block, block * BLOCK);
             }
             for block in together..blocks {
-                self.add_blocks::<S, T, 1>(simd, samples, block, block * BLOCK);
+                self.add_blocks::<S, T, 1, PIVOTED>(simd, samples, block, block * BLOCK);
             }
             if !self.width.is_multiple_of(BLOCK) {
-                self.add_blocks::<S, T, 1>(simd, samples, blocks, self.width - BLOCK);
+                self.add_blocks::<S, T, 1, PIVOTED>(simd, samples, blocks, self.width - BLOCK);
             }
         }
     }
@@ -150,7 +169,7 @@ impl<F: Real> Columns<F> {
 
     /// Adds `N` blocks up from number `block` on, which begin with column `start`.
     #[inline(always)]
-    fn add_blocks<S: Simd, T: Element, const N: usize>(
+    fn add_blocks<S: Simd, T: Element, const N: usize, const PIVOTED: bool>(
         &mut self,
         simd: S,
         samples: &[&[T]],
@@ -163,8 +182,11 @@ impl<F: Real> Columns<F> {
             let blocks = sample[start..start + N * BLOCK].as_chunks().0;
             let pivots = pivots.chunks_exact(BLOCK);
             for (sums, (block, pivots)) in sums.iter_mut().zip(blocks.iter().zip(pivots)) {
-                let pivots = <F::Block<S>>::load(simd, pivots);
-                sums.add(F::read(simd, block).minus(pivots));
+                let mut values = F::read(simd, block);
+                if PIVOTED {
+                    values = values.minus(<F::Block<S>>::load(simd, pivots));
+                }
+                sums.add(values);
             }
         }
         for (block, sums) in (block..).zip(sums) {

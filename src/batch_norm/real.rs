@@ -4,7 +4,7 @@ use std::ops::Sub;
 
 use bytemuck::Pod;
 use fearless_simd::prelude::*;
-use fearless_simd::{Simd, f32x16, f64x8};
+use fearless_simd::{Simd, f32x16, f64x4, f64x8};
 
 use super::block::Block;
 use super::element::Element;
@@ -40,6 +40,9 @@ pub(super) trait Real: Pod + Send + Sync + Into<f64> + Sub<Output = Self> {
 
     /// The same values in f64.
     fn widen<S: Simd>(values: Self::Block<S>) -> [f64x8<S>; 4];
+
+    /// The sum of the values, in pairs.
+    fn total<S: Simd>(values: Self::Block<S>) -> f64;
 
     /// Half as many values in f64: sums of two each.
     fn halved<S: Simd>(values: Self::Block<S>) -> [f64x8<S>; 2];
@@ -101,6 +104,12 @@ impl Real for f64 {
     }
 
     #[inline(always)]
+    fn total<S: Simd>([a, b, c, d]: Self::Block<S>) -> f64 {
+        let (low, high) = ((a + c) + (b + d)).split();
+        sum_of_four(low + high)
+    }
+
+    #[inline(always)]
     fn halved<S: Simd>([a, b, c, d]: Self::Block<S>) -> [f64x8<S>; 2] {
         [a + c, b + d]
     }
@@ -148,7 +157,20 @@ impl Real for f32 {
     }
 
     #[inline(always)]
+    fn total<S: Simd>([low, high]: Self::Block<S>) -> f64 {
+        let (low, high) = (low + high).split();
+        let (low, high) = (low + high).widen();
+        sum_of_four(low + high)
+    }
+
+    #[inline(always)]
     fn halved<S: Simd>([low, high]: Self::Block<S>) -> [f64x8<S>; 2] {
         (low + high).widen().into()
     }
+}
+
+#[inline(always)]
+fn sum_of_four<S: Simd>(values: f64x4<S>) -> f64 {
+    let [a, b, c, d] = values.to_array();
+    (a + c) + (b + d)
 }

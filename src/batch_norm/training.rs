@@ -270,6 +270,37 @@ mod tests {
         check(&node, &x, &parameters::<f32, f32>(5, 60));
     }
 
+    /// Most channels are summed around zero, which some of them are far from, or seem to be near to.
+    #[test]
+    fn channels_far_from_zero_among_others_do_not_cancel() {
+        let shapes: [&[usize]; 5] = [
+            &[8, 20, 7, 7],
+            &[4, 20, 12, 12],
+            &[2, 5, 200, 200],
+            &[300, 20],
+            &[70, 20, 3, 3],
+        ];
+        for shape in shapes {
+            let node = node(&Attributes::default());
+            let parameters = parameters::<f32, f32>(7, shape[1]);
+            let mut x = normals::<f32>(9, shape, 0.0, 1.0);
+            for (index, x) in x.indexed_iter_mut() {
+                if index[1] % 5 == 3 {
+                    *x = 1e4 + 1e-2 * *x;
+                }
+            }
+            check(&node, &x, &parameters);
+            // All that a few samples tell is wrong.
+            let mut x = normals::<f32>(9, shape, 0.0, 1.0);
+            for (index, x) in x.indexed_iter_mut() {
+                if index[0] % 2 == 1 {
+                    *x += 9.0;
+                }
+            }
+            check(&node, &x, &parameters);
+        }
+    }
+
     #[test]
     fn a_large_mean_does_not_cancel() {
         for shape in [
