@@ -14,7 +14,7 @@ use super::simd::BLOCK;
 use super::sums::{CHAIN, Sums, careful, combine, finite, is_sound};
 
 /// Samples whose mean is the pivot.
-const SAMPLE: usize = CHAIN;
+const SAMPLE: usize = 16;
 
 /// Blocks that are added up together, so that memory is read along.
 const TOGETHER: usize = 4;
