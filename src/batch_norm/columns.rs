@@ -47,6 +47,7 @@ pub(super) fn moments<S: Simd, T: Element, F: Real>(
     columns.add::<S, T, false>(simd, &few);
     let few = (few.len() * inner) as f64;
     let [first, second] = columns.totals::<T>(inner);
+    // Zero does for pivot where it would do for all of these samples.
     let all_around_zero = first
         .iter()
         .zip(&second)

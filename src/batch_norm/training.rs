@@ -285,8 +285,11 @@ mod tests {
             let parameters = parameters::<f32, f32>(7, shape[1]);
             let mut x = normals::<f32>(9, shape, 0.0, 1.0);
             for (index, x) in x.indexed_iter_mut() {
-                if index[1] % 5 == 3 {
-                    *x = 1e4 + 1e-2 * *x;
+                match index[1] % 5 {
+                    3 => *x = 1e4 + 1e-2 * *x,
+                    // Squares beyond f32.
+                    1 => *x *= 1e25,
+                    _ => {}
                 }
             }
             check(&node, &x, &parameters);
