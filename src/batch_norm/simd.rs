@@ -61,12 +61,15 @@ pub(super) fn narrow_f16<S: Simd>(simd: S, values: &[f32; BLOCK]) -> [f16; BLOCK
 /// The upper halves of words, rounded to nearest, ties to even: those of the first vector as the lower
 /// halves of the result's words; `None` where the machine has no faster way than others.
 #[inline(always)]
-pub(super) fn rounded_upper_halves<S: Simd>(simd: S, words: [u32x16<S>; 2]) -> Option<[u32; 16]> {
+pub(super) fn rounded_upper_halves<S: Simd>(
+    simd: S,
+    [first, second]: [u32x16<S>; 2],
+) -> Option<[u32; 16]> {
     #[cfg(target_arch = "x86_64")]
-    return x86::rounded_upper_halves(simd, words.map(|words| words.to_array()));
+    return x86::rounded_upper_halves(simd, first.to_array(), second.to_array());
     #[cfg(not(target_arch = "x86_64"))]
     {
-        let _ = (simd, words);
+        let _ = (simd, first, second);
         None
     }
 }
@@ -113,13 +116,12 @@ mod x86 {
     #[inline(always)]
     pub(super) fn rounded_upper_halves<S: Simd>(
         simd: S,
-        words: [[u32; 16]; 2],
+        first: [u32; 16],
+        second: [u32; 16],
     ) -> Option<[u32; 16]> {
         let avx512 = simd.level().as_avx512()?;
-        let [first, second] = words.map(
-            #[inline(always)]
-            |words| rounded(avx512, u32x16::load_array(avx512, words).into()),
-        );
+        let first = rounded(avx512, u32x16::load_array(avx512, first).into());
+        let second = rounded(avx512, u32x16::load_array(avx512, second).into());
         Some(u32x16::simd_from(avx512, upper_halves(avx512, first, second)).to_array())
     }
 

@@ -83,36 +83,34 @@ impl<'a, T: Element> Rows<'a, T> {
         careful(self.of(self.samples).flatten().map(|value| value.to_f64()))
     }
 
-    /// A few blocks, evenly spaced.
-    #[inline(always)]
-    fn sample(self) -> impl Iterator<Item = &'a [T; BLOCK]> {
-        (0..SAMPLE).filter_map(move |place| {
-            let sample = self.samples[place * self.samples.len() / SAMPLE];
-            let start = (2 * place + 1) * self.length / (2 * SAMPLE);
-            let start = self.start + start.min(self.length - BLOCK);
-            sample[start..].first_chunk()
-        })
-    }
-
-    /// Whether the mean of a few blocks, evenly spaced, is nearer to zero than most of their values.
+    /// Whether the mean of a few blocks is nearer to zero than most of their values.
     #[inline(always)]
     pub(super) fn is_around_zero<S: Simd, F: Real>(self, simd: S) -> bool {
-        let mut sums = Sums::new(<F::Block<S>>::splat(simd, F::zeroed()));
-        for block in self.sample() {
-            sums.add(F::read(simd, block));
-        }
-        let [first, second] = [sums.first, sums.second].map(F::total);
+        let sums = self.sample::<S, F>(simd);
+        let (first, second) = (F::total(sums.first), F::total(sums.second));
         is_sound::<F>(first, second, (SAMPLE * BLOCK) as f64)
     }
 
-    /// The mean of a few blocks, evenly spaced, or zero where it is not finite.
+    /// The mean of a few blocks, or zero where it is not finite.
     #[inline(always)]
     pub(super) fn pivot<S: Simd, F: Real>(self, simd: S) -> F {
-        let mut sum = <F::Block<S>>::splat(simd, F::zeroed());
-        for block in self.sample() {
-            sum = sum.plus(F::read(simd, block));
+        let sums = self.sample::<S, F>(simd);
+        finite(F::total(sums.first) * const { 1.0 / (SAMPLE * BLOCK) as f64 })
+    }
+
+    /// The sums of a few blocks, evenly spaced.
+    #[inline(always)]
+    fn sample<S: Simd, F: Real>(self, simd: S) -> Sums<F::Block<S>> {
+        let zero = <F::Block<S>>::splat(simd, F::zeroed());
+        let mut sums = Sums::new(zero);
+        for place in 0..SAMPLE {
+            let sample = self.samples[place * self.samples.len() / SAMPLE];
+            let start = (2 * place + 1) * self.length / (2 * SAMPLE);
+            let start = self.start + start.min(self.length - BLOCK);
+            let block = sample[start..].first_chunk();
+            sums.add_block::<S, T, F, false>(simd, block, zero);
         }
-        finite(F::total(sum) * const { 1.0 / (SAMPLE * BLOCK) as f64 })
+        sums
     }
 
     /// `Σd` and `Σd²` with `d = x − pivot`, or `d = x` unless `PIVOTED`.

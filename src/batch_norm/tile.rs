@@ -36,12 +36,15 @@ impl<'a, T: Element, F: Real> Tile<'a, T, F> {
     /// pivot.
     #[inline(always)]
     fn is_around_zero<S: Simd>(&self, simd: S, inner: usize) -> bool {
-        let few = (0..self.channels).step_by(self.channels.div_ceil(FEW));
-        let count = few.len();
-        let near = few.filter(|channel| {
-            Rows::new(self.samples, channel * inner, inner).is_around_zero::<S, F>(simd)
-        });
-        2 * near.count() > count
+        let (mut near, mut far) = (0, 0);
+        for channel in (0..self.channels).step_by(self.channels.div_ceil(FEW)) {
+            if Rows::new(self.samples, channel * inner, inner).is_around_zero::<S, F>(simd) {
+                near += 1;
+            } else {
+                far += 1;
+            }
+        }
+        near > far
     }
 
     /// `SHORT` is whether rows have at most two blocks.
