@@ -344,10 +344,8 @@ mod tests {
     }
 
     fn is_near(parameters: &Parameters, epsilon: f64) -> bool {
-        let moments = parameters.mean.iter().zip(&parameters.var);
-        moments
-            .into_iter()
-            .all(|(mean, var)| mean.abs() <= 8.0 * (var + epsilon).sqrt())
+        let mut moments = parameters.mean.iter().zip(&parameters.var);
+        moments.all(|(mean, var)| mean.abs() <= 8.0 * (var + epsilon).sqrt())
     }
 
     fn check_mean_of_16_bits<T: Element>(mean: f64) {
