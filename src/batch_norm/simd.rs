@@ -132,7 +132,7 @@ mod x86 {
             let (last_bit, below_half) = (_mm512_set1_epi32(1 << 16), _mm512_set1_epi32(0x7fff));
             // (words & last_bit) | below_half, both halves of which are then added.
             let least = _mm512_ternarylogic_epi32::<0xea>(words, last_bit, below_half);
-            _mm512_dpwssd_epi32(words, least, _mm512_set1_epi16(1))
+            _mm512_dpwssds_epi32(words, least, _mm512_set1_epi16(1))
         }
     );
 
