@@ -5,6 +5,7 @@
 
 use std::ops::RangeInclusive;
 
+use fearless_simd::Simd;
 use ndarray::{ArrayViewD, ArrayViewMutD, Axis};
 use rayon::prelude::*;
 
@@ -13,7 +14,7 @@ use super::gather::least_tasks;
 use super::geometry::Geometry;
 use super::lanes::{Across, Lanes, Within};
 use super::real::Real;
-use super::simd::{BLOCK, vectorize};
+use super::simd::{BLOCK, Work, vectorize};
 use super::walk::{Part, Pattern, Walk, normalize};
 
 /// Centre, factor and offset of each channel.
@@ -29,35 +30,53 @@ impl Factors<f64> {
     ///
     /// `None` where f32 cannot hold a factor to its full precision.
     pub(super) fn narrow(&self) -> Option<Factors<f32>> {
-        self.carried(|mean| f64::from(mean as f32), true)
+        vectorize(Narrowing {
+            wide: self,
+            centred: true,
+        })
     }
 
     /// The same in f32 with all of the centre carried by the offset.
     ///
     /// `None` where f32 cannot hold a factor to its full precision.
     pub(super) fn merged(&self) -> Option<Factors<f32>> {
-        self.carried(|_| 0.0, false)
+        vectorize(Narrowing {
+            wide: self,
+            centred: false,
+        })
     }
+}
 
-    fn carried(&self, kept: impl Fn(f64) -> f64, centred: bool) -> Option<Factors<f32>> {
+/// Rounds factors to f32, the centres too or all of them carried by the offsets.
+struct Narrowing<'a> {
+    wide: &'a Factors<f64>,
+    centred: bool,
+}
+
+impl Work for Narrowing<'_> {
+    type Output = Option<Factors<f32>>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> Self::Output {
+        let Self { wide, centred } = self;
+        let mut channels = vec![[0.0; 3]; wide.channels.len()];
         let mut all_fit = true;
-        let channels = self.channels.iter().map(|&[mean, factor, b]| {
-            let centre = kept(mean);
-            let factors = [centre, factor, b - (mean - centre) * factor];
-            factors.map(|factor| {
-                all_fit &= fits_f32(factor);
-                factor as f32
-            })
-        });
-        let channels = channels.collect();
+        for (narrow, &[mean, factor, b]) in channels.iter_mut().zip(&wide.channels) {
+            let centre = if centred { mean as f32 } else { 0.0 };
+            let offset = b - (mean - f64::from(centre)) * factor;
+            *narrow = [centre, factor as f32, offset as f32];
+            all_fit &= fits(centre, mean) | !centred;
+            all_fit &= fits(narrow[1], factor) & fits(narrow[2], offset);
+        }
         all_fit.then_some(Factors { channels, centred })
     }
 }
 
-/// Whether the nearest f32 is finite and off by no more than half a unit in the last place.
-fn fits_f32(value: f64) -> bool {
-    let narrow = value as f32;
-    narrow.is_normal() || (narrow.is_finite() && f64::from(narrow) == value)
+/// Whether the f32 next to `value` is finite and off by no more than half a unit in the last place.
+#[inline(always)]
+fn fits(narrow: f32, value: f64) -> bool {
+    let is_normal = narrow.abs() >= f32::MIN_POSITIVE;
+    (narrow.abs() <= f32::MAX) & (is_normal | (f64::from(narrow) == value))
 }
 
 impl<F: Real> Factors<F> {

@@ -91,7 +91,7 @@ fn train_tile<T: Element, L: Lanes<T>>(
     } else {
         vectorize(Tile::<T, f32>::new(&sources, channels.len()))
     };
-    let batch = parameters.of_batch(channels, &moments);
-    node.normalizer(&batch).walk(geometry, samples);
+    node.of_batch(parameters, channels, &moments)
+        .walk(geometry, samples);
     moments
 }

@@ -13,6 +13,7 @@
 use std::sync::OnceLock;
 
 use bytemuck::zeroed_vec;
+use fearless_simd::Simd;
 use ndarray::{Array, ArrayView, ArrayViewD, ArrayViewMut, ArrayViewMutD, Dimension};
 
 use super::element::Element;
@@ -21,6 +22,7 @@ use super::factors::Factors;
 use super::geometry::{self, Geometry};
 use super::lanes::Lanes;
 use super::parameters::Parameters;
+use super::simd::{Work, vectorize};
 
 /// The formula with a node's factors in it, ready to be applied any number of times.
 #[derive(Debug, Clone)]
@@ -46,18 +48,21 @@ impl Normalizer {
             mean,
             var,
         } = parameters;
-        let deviations: Vec<f64> = var.iter().map(|var| (var + epsilon).sqrt()).collect();
-        let mut means_are_near = true;
-        for (mean, deviation) in mean.iter().zip(&deviations) {
-            means_are_near &= mean.abs() <= NEAR * deviation;
-        }
-        let factors = scale.iter().zip(&deviations);
-        let factors = factors.map(|(scale, deviation)| scale / deviation);
-        let channels = mean.iter().zip(factors).zip(b);
-        let channels = channels.map(|((mean, factor), b)| [*mean, factor, *b]);
+        Self::of([scale, b, mean, var], epsilon, spatial)
+    }
+
+    /// Like [`new`](Self::new), of `scale`, `B`, `mean` and `var`.
+    pub(super) fn of([scale, b, mean, var]: [&[f64]; 4], epsilon: f64, spatial: bool) -> Self {
+        let (channels, means_are_near) = vectorize(Dividing {
+            scale,
+            b,
+            mean,
+            var,
+            epsilon,
+        });
         Self {
             wide: Factors {
-                channels: channels.collect(),
+                channels,
                 centred: true,
             },
             narrow: OnceLock::new(),
@@ -172,6 +177,33 @@ impl Normalizer {
 
 /// Standard deviations that a mean may be away from zero to be carried by the offset.
 const NEAR: f64 = 8.0;
+
+/// Mean, `scale/√(var + ε)` and `B` of each channel, and whether all means are near zero.
+struct Dividing<'a> {
+    scale: &'a [f64],
+    b: &'a [f64],
+    mean: &'a [f64],
+    var: &'a [f64],
+    epsilon: f64,
+}
+
+impl Work for Dividing<'_> {
+    type Output = (Vec<[f64; 3]>, bool);
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> Self::Output {
+        let mut channels = vec![[0.0; 3]; self.scale.len()];
+        let mut are_near = true;
+        let affine = self.scale.iter().zip(self.b);
+        let parameters = affine.zip(self.mean.iter().zip(self.var));
+        for (channel, ((scale, b), (mean, var))) in channels.iter_mut().zip(parameters) {
+            let deviation = (var + self.epsilon).sqrt();
+            are_near &= mean.abs() <= NEAR * deviation;
+            *channel = [*mean, scale / deviation, *b];
+        }
+        (channels, are_near)
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -3,13 +3,10 @@
 //! `scale` and `B` may have another dtype than X, `mean` and `var` a third (opset 15); f64 holds all
 //! of them exactly.
 
-use std::ops::Range;
-
 use thiserror::Error;
 
 use super::element::Element;
 use super::error::BatchNormError;
-use super::moments::Moments;
 
 /// `scale`, `B`, `mean` and `var` of a node, per channel (per activation with `spatial = 0`).
 #[derive(Debug, Clone, PartialEq)]
@@ -44,16 +41,6 @@ impl Parameters {
     #[must_use]
     pub fn channels(&self) -> usize {
         self.scale.len()
-    }
-
-    /// Those of some channels, with the statistics of a batch of these channels.
-    pub(super) fn of_batch(&self, channels: Range<usize>, moments: &Moments) -> Self {
-        Self {
-            scale: self.scale[channels.clone()].to_vec(),
-            b: self.b[channels].to_vec(),
-            mean: moments.mean().to_vec(),
-            var: moments.var(),
-        }
     }
 
     pub(super) fn check(&self, expected: usize) -> Result<(), BatchNormError> {

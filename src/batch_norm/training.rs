@@ -5,6 +5,8 @@
 //! Statistics are gathered over all axes but axis 1, in f64 for f64 data and otherwise as
 //! [`Moments`] says, with short sums in f32.
 
+use std::ops::Range;
+
 use bytemuck::zeroed_vec;
 use ndarray::{Array, ArrayView, ArrayViewD, ArrayViewMut, Dimension};
 
@@ -84,7 +86,9 @@ impl BatchNorm {
             return Ok(self.statistics(&moments, parameters));
         }
         let moments = self.moments(&x)?;
-        self.of_batch(parameters, &moments).apply_into(x, y)?;
+        let channels = 0..parameters.channels();
+        self.of_batch(parameters, channels, &moments)
+            .apply_into(x, y)?;
         Ok(self.statistics(&moments, parameters))
     }
 
@@ -105,7 +109,9 @@ impl BatchNorm {
             return Ok(self.statistics(&moments, parameters));
         }
         let moments = self.moments(&x.view())?;
-        self.of_batch(parameters, &moments).apply_in_place(x)?;
+        let channels = 0..parameters.channels();
+        self.of_batch(parameters, channels, &moments)
+            .apply_in_place(x)?;
         Ok(self.statistics(&moments, parameters))
     }
 
@@ -125,8 +131,16 @@ impl BatchNorm {
         }
     }
 
-    fn of_batch(&self, parameters: &Parameters, moments: &Moments) -> Normalizer {
-        self.normalizer(&parameters.of_batch(0..parameters.channels(), moments))
+    /// The formula for some channels, with the statistics of a batch of these channels.
+    pub(super) fn of_batch(
+        &self,
+        parameters: &Parameters,
+        channels: Range<usize>,
+        moments: &Moments,
+    ) -> Normalizer {
+        let (scale, b) = (&parameters.scale[channels.clone()], &parameters.b[channels]);
+        let var = moments.var();
+        Normalizer::of([scale, b, moments.mean(), &var], self.epsilon, self.spatial)
     }
 
     fn statistics(&self, moments: &Moments, parameters: &Parameters) -> Statistics {
