@@ -312,7 +312,12 @@ mod least {
                     *squares = value.mul_add(value, *squares);
                 }
             }
-            must_cast(sums.map(|sums| sums.map(|sum| sum.to_array())))
+            // No closure: it would not be compiled for these vectors.
+            let mut lanes = [[0.0; 16]; 8];
+            for (lanes, sum) in lanes.iter_mut().zip(sums.as_flattened()) {
+                *lanes = sum.to_array();
+            }
+            lanes
         }
     );
 }
