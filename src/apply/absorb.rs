@@ -12,10 +12,10 @@ use super::shift_sum::ShiftSum;
 use super::update::{Elements, Update};
 use crate::affine::{broadcast, compacted, vector, zip};
 use crate::graph::edit::channels;
-use crate::graph::{Constant, Graph, NodeId, Pending, ValueId};
+use crate::graph::{Constant, Graph, NodeId, Pending};
+use crate::rules::LINEAR;
 use crate::rules::carrier::operand::{trimmed, widened};
 use crate::rules::linear::{Bias, Layout, conv, on_weight};
-use crate::rules::{LINEAR, Refusal};
 
 /// What becomes of a node's parameters.
 #[derive(Debug, Default)]
@@ -385,22 +385,5 @@ impl Site<'_, '_> {
             _ => sum.add(0, self.floats(*weight)?.as_slice().unwrap_or_default()),
         }
         Ok(Some(sum.total()))
-    }
-}
-
-impl ApplyError {
-    fn refused(node: NodeId, refusal: Refusal) -> ApplyError {
-        ApplyError::Refused { node, refusal }
-    }
-
-    fn unreadable(
-        graph: &Graph<'_>,
-        value: ValueId,
-        reason: crate::graph::NotConstant,
-    ) -> ApplyError {
-        ApplyError::Constant {
-            value: graph.value(value).name.to_string(),
-            reason: format!("{reason:?}"),
-        }
     }
 }

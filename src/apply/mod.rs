@@ -21,7 +21,7 @@ use absorb::{Attribute, absorb};
 use names::Names;
 use update::{Elements, Update};
 
-use crate::graph::{Graph, NodeId, Origin, ValueId};
+use crate::graph::{Graph, NodeId, NotConstant, Origin, ValueId};
 use crate::onnx::model::Name;
 use crate::onnx::{EditError, Edits, Flaw, NewData, ReadError, Transform, proto};
 use crate::plan::Plan;
@@ -87,6 +87,19 @@ pub enum ApplyError {
         /// Why.
         refusal: Refusal,
     },
+}
+
+impl ApplyError {
+    fn refused(node: NodeId, refusal: Refusal) -> ApplyError {
+        ApplyError::Refused { node, refusal }
+    }
+
+    fn unreadable(graph: &Graph<'_>, value: ValueId, reason: NotConstant) -> ApplyError {
+        ApplyError::Constant {
+            value: graph.value(value).name.to_string(),
+            reason: format!("{reason:?}"),
+        }
+    }
 }
 
 /// Turns a plan into edits.

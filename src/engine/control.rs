@@ -7,8 +7,8 @@
 use super::call::{Call, Fault, axis};
 use super::error::EngineError;
 use super::graph::{Attribute, Graph, Node};
-use super::interpret::Run;
 use super::kernels::strided;
+use super::run::Run;
 use super::tensor::Tensor;
 
 /// Whether this module runs the operator.

@@ -19,6 +19,7 @@ mod call;
 mod choice;
 pub mod constant;
 mod control;
+mod data;
 mod decode;
 mod delegate;
 mod element;
@@ -32,6 +33,7 @@ mod onnxruntime;
 mod partial;
 mod ranges;
 mod rows;
+mod run;
 mod tensor;
 mod transport;
 

@@ -11,7 +11,7 @@ use super::control;
 use super::element::ElementType;
 use super::error::EngineError;
 use super::graph::{Graph, Input, Node, Slot};
-use super::interpret::{Run, Table, put};
+use super::run::{Run, Table, put};
 use super::tensor::Tensor;
 use super::{Missing, Place, Produced};
 

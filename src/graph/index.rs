@@ -1,11 +1,13 @@
 //! Building the index: names to values, scope by scope.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+mod names;
+
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::{
-    Graph, GraphError, Node, NodeId, Origin, Scope, ScopeId, ScopeKind, Value, ValueId, constant,
-    shape, types,
+    Graph, GraphError, Node, NodeId, Origin, Scope, ScopeId, ScopeKind, ValueId, constant, shape,
+    types,
 };
 use crate::onnx::model::{
     AnnotationView, AttributeValue, GraphView, Model, Name, NodeView, OperatorSet, SparseView,
@@ -255,92 +257,6 @@ impl<'m> Index<'m> {
         }
     }
 
-    fn define(
-        &mut self,
-        scope: ScopeId,
-        name: &Name,
-        origin: Origin<'m>,
-    ) -> Result<ValueId, GraphError> {
-        let id = ValueId(self.graph.values.len() as u32);
-        if self.names[scope.0 as usize]
-            .insert(name.clone(), id)
-            .is_some()
-        {
-            return Err(self.defined_twice(scope, name));
-        }
-        self.graph.values.push(Value {
-            name: name.clone(),
-            scope,
-            origin,
-            consumers: BTreeSet::new(),
-            is_output: false,
-            is_reserved: false,
-            data_type: 0,
-            shape: None,
-        });
-        Ok(id)
-    }
-
-    fn defined_twice(&self, scope: ScopeId, name: &Name) -> GraphError {
-        GraphError::DefinedTwice {
-            value: name.to_string(),
-            scope: self.scope_label(scope),
-        }
-    }
-
-    fn read(
-        &mut self,
-        scope: ScopeId,
-        name: &Name,
-        by: (NodeId, usize),
-        view: &NodeView,
-    ) -> Result<ValueId, GraphError> {
-        let Some(id) = self.resolve(scope, name) else {
-            let later = self.is_produced_later(scope, name);
-            let (value, node) = (name.to_string(), label(view));
-            return Err(match later {
-                true => GraphError::NotSorted { value, node },
-                false => GraphError::Undefined { value, node },
-            });
-        };
-        self.graph.value_mut(id).consumers.insert(by);
-        Ok(id)
-    }
-
-    fn resolve(&self, scope: ScopeId, name: &Name) -> Option<ValueId> {
-        let mut scope = Some(scope);
-        while let Some(id) = scope {
-            if let Some(&value) = self.names[id.0 as usize].get(name) {
-                return Some(value);
-            }
-            scope = self.graph.scopes[id.0 as usize].parent;
-        }
-        None
-    }
-
-    fn is_produced_later(&self, scope: ScopeId, name: &Name) -> bool {
-        let model = self.graph.model;
-        let nodes = match self.graph.scopes[scope.0 as usize].kind {
-            ScopeKind::Main => &model.graph.nodes,
-            ScopeKind::Function(index) => &model.functions[index].nodes,
-            ScopeKind::Nested { .. } => return false,
-        };
-        nodes.iter().any(|node| node.outputs.contains(name))
-    }
-
-    fn outputs(&mut self, scope: ScopeId, names: &[Name]) -> Result<(), GraphError> {
-        for name in names {
-            let Some(id) = self.resolve(scope, name) else {
-                return Err(GraphError::UndefinedOutput {
-                    value: name.to_string(),
-                });
-            };
-            self.graph.value_mut(id).is_output = true;
-            self.graph.scopes[scope.0 as usize].outputs.push(id);
-        }
-        Ok(())
-    }
-
     fn declare(&mut self, scope: ScopeId, info: &ValueInfoView) {
         let Some(&id) = self.names[scope.0 as usize].get(&info.name) else {
             return;
@@ -369,16 +285,6 @@ impl<'m> Index<'m> {
         for name in &self.graph.model.reserved_names {
             if let Some(&id) = self.names[0].get(name) {
                 self.graph.value_mut(id).is_reserved = true;
-            }
-        }
-    }
-
-    fn scope_label(&self, scope: ScopeId) -> String {
-        match self.graph.scopes[scope.0 as usize].kind {
-            ScopeKind::Main => "the main graph".to_owned(),
-            ScopeKind::Nested { node } => format!("the body of node {}", self.graph.label(node)),
-            ScopeKind::Function(index) => {
-                format!("function {}", self.graph.model.functions[index].name)
             }
         }
     }

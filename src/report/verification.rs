@@ -1,12 +1,123 @@
 //! What a verification found, in the report's terms.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Comparison, FigureSet, OutputFigures, Verification};
 use crate::verify::{
-    Extent, Layer, LayerErrors, Layers, Tolerance, ValueReport, Verdict, Verification as Found,
-    number,
+    Extent, Figures, Layer, LayerErrors, Layers, Tolerance, ValueReport, Verdict,
+    Verification as Found, number,
 };
+
+/// What the comparison of both models said.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(tag = "verdict", rename_all = "kebab-case")]
+pub enum Verification {
+    /// There was nothing to compare: the output is the input, byte for byte.
+    Unchanged,
+    /// The comparison was turned off.
+    Skipped,
+    /// Both models compute the same.
+    Equivalent(Comparison),
+    /// They do not.
+    Different(Comparison),
+    /// It could not be told.
+    Unknown(Comparison),
+}
+
+/// A comparison of two models on samples.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Comparison {
+    /// The verdict's grounds in words: a counterexample, or why it could not be told.
+    pub reason: Option<String>,
+    /// How many samples were run.
+    pub samples: usize,
+    /// The seed of the samples.
+    pub seed: u64,
+    /// The tolerance in words.
+    pub tolerance: String,
+    /// The tolerance in numbers.
+    pub bound: Option<Tolerance>,
+    /// Extents that symbolic dimensions were given.
+    pub dims: BTreeMap<String, usize>,
+    /// What ran the models.
+    pub engine: String,
+    /// Figures per output.
+    pub outputs: Vec<OutputFigures>,
+    /// How many inner values were compared as well.
+    pub values_compared: usize,
+    /// Figures per inner value, in the order in which the models compute them.
+    #[serde(default)]
+    pub values: Vec<ValueFigures>,
+    /// Nodes that the engine lacks and that were left out, each with its reason; empty if all was run.
+    pub left_out: Vec<String>,
+    /// Values that could not be compared because of that.
+    pub unreached: Vec<String>,
+    /// Values in nested graphs that no sample enters, compared by running those graphs all the same.
+    pub forced: Vec<String>,
+    /// The comparison of all layers, line by line, where it was asked for.
+    pub layers: Vec<String>,
+    /// Figures per value that both models name, in execution order, where all layers were asked for.
+    #[serde(default)]
+    pub layer_errors: Vec<LayerFigures>,
+    /// What a reader should know of how the models were run.
+    pub notes: Vec<String>,
+    /// What only a reader of the figures asks for.
+    pub details: Vec<String>,
+}
+
+/// How close an output is in both models.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct OutputFigures {
+    /// The output.
+    pub name: String,
+    /// Its element type.
+    pub element: String,
+    /// Its shape on the samples.
+    pub shape: Vec<usize>,
+    /// Largest error of the original against the float64 truth.
+    #[serde(with = "number::optional")]
+    #[cfg_attr(test, schemars(with = "Option<number::Number>"))]
+    pub original_error: Option<f64>,
+    /// Largest error of the rewritten model against the float64 truth.
+    #[serde(with = "number::optional")]
+    #[cfg_attr(test, schemars(with = "Option<number::Number>"))]
+    pub rewritten_error: Option<f64>,
+    /// Largest difference between the two models.
+    #[serde(with = "number::optional")]
+    #[cfg_attr(test, schemars(with = "Option<number::Number>"))]
+    pub difference: Option<f64>,
+    /// The difference that is allowed.
+    #[serde(with = "number")]
+    #[cfg_attr(test, schemars(with = "number::Number"))]
+    pub allowed: f64,
+    /// Whether it is within what is allowed; equal, where it holds no floating-point numbers.
+    pub agrees: bool,
+    /// Elements compared, of all samples together.
+    pub elements: usize,
+    /// Rows along the last axis whose largest element is another one.
+    pub argmax_changes: usize,
+    /// Every figure, where the output holds floating-point numbers.
+    pub figures: FigureSet,
+}
+
+/// The distances between the runs of two models; none where there is no float64 truth.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct FigureSet {
+    /// The original against the float64 truth.
+    pub original: Option<Figures>,
+    /// The rewritten model against the float64 truth.
+    pub rewritten: Option<Figures>,
+    /// The rewritten model in float64 against the truth: the rewrite without rounding in the run; none where
+    /// each fold is compared by itself.
+    pub rewrite: Option<Figures>,
+    /// The rewritten model against the original.
+    pub difference: Option<Figures>,
+}
 
 /// How close an inner value is in both models, run in float64 from the same values before it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -6,7 +6,8 @@ use super::figures::{difference, unravel};
 use super::outputs::Failure;
 use super::session::{Comparison, Trouble};
 use super::slices::Entry;
-use super::verdict::{Counterexample, Extent, Unknown, Verdict, Verification};
+use super::verdict::{Counterexample, Unknown, Verdict};
+use super::verification::{Extent, Verification};
 use crate::engine::{ElementType, Tensor};
 
 /// Samples run in all, per requested one, before a doubtful difference is believed.

@@ -11,7 +11,7 @@ use super::judge::element_of;
 use super::run::{Comparing, compared};
 use super::session::Comparison;
 use super::slices::{Entry, Table};
-use super::verdict::{Extent, Layer, LayerErrors, Layers};
+use super::verification::{Extent, Layer, LayerErrors, Layers};
 
 /// How many of the worst values are told.
 const WORST: usize = 5;

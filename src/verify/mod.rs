@@ -36,6 +36,7 @@ mod supply;
 #[cfg(test)]
 mod teeth;
 mod verdict;
+mod verification;
 
 pub use draw::Draw;
 pub use figures::Figures;
@@ -43,9 +44,9 @@ pub(crate) use figures::difference;
 pub(crate) use figures::unravel;
 pub use options::{Tolerance, VerifyOptions};
 pub(crate) use supply::Supply;
-pub use verdict::{
-    Counterexample, Extent, Furthest, Layer, LayerErrors, Layers, OutputReport, Side, Timings,
-    Unknown, ValueReport, Verdict, Verification,
+pub use verdict::{Counterexample, Side, Unknown, Verdict};
+pub use verification::{
+    Extent, Furthest, Layer, LayerErrors, Layers, OutputReport, Timings, ValueReport, Verification,
 };
 
 use crate::engine::{Engine, EngineError, ModelBytes};

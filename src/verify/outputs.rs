@@ -3,7 +3,8 @@
 use super::figures::{Gauge, Worst, unravel};
 use super::options::{Tolerance, default_fixed};
 use super::slices::uninformative;
-use super::verdict::{Counterexample, OutputReport};
+use super::verdict::Counterexample;
+use super::verification::OutputReport;
 use crate::engine::{Data, ElementType, Precision, Tensor};
 
 /// How many times the floor float64 outputs have: their truth rounds as they do, so the original shows no error.

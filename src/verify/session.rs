@@ -1,6 +1,7 @@
 //! One verification from loading to verdict.
 
 mod further;
+mod trouble;
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -14,12 +15,15 @@ use super::judge;
 use super::layers;
 use super::options::{Tolerance, VerifyOptions};
 use super::outputs::{Output, Runs};
-use super::run::{Comparing, Failed, Named, Outputs, Pair};
+use super::run::{Comparing, Named, Outputs, Pair};
 use super::slices::Table;
 use super::supply::Supply;
 use super::unknown;
-use super::verdict::{Counterexample, Extent, Unknown, Verdict, Verification};
+use super::verdict::{Counterexample, Unknown, Verdict};
+use super::verification::{Extent, Verification};
 use crate::engine::{Engine, EngineError, ModelBytes, Session, Signature, Tensor};
+
+pub(super) use trouble::Trouble;
 
 /// Compares two models and fills in the evidence.
 pub(super) fn compare(
@@ -376,40 +380,5 @@ impl Comparison<'_> {
         let models = (self.plain, self.truth);
         // To give much memory back takes a while; where no thread can be had, it is done here.
         let _ = thread::Builder::new().spawn(move || drop(models));
-    }
-}
-
-/// What hinders a sample.
-#[derive(Debug)]
-pub(super) enum Trouble {
-    Run(Failed),
-    Inputs(String),
-}
-
-impl From<Failed> for Trouble {
-    fn from(failed: Failed) -> Trouble {
-        Trouble::Run(failed)
-    }
-}
-
-impl Trouble {
-    /// Whether other extents may help.
-    fn may_be_the_shape(&self) -> bool {
-        match self {
-            Trouble::Run(failed) => {
-                matches!(
-                    failed.error,
-                    EngineError::Node { .. } | EngineError::Panic { .. }
-                )
-            }
-            Trouble::Inputs(_) => false,
-        }
-    }
-
-    pub(super) fn reason(self) -> Unknown {
-        match self {
-            Trouble::Run(failed) => unknown(failed),
-            Trouble::Inputs(message) => Unknown::Inputs { message },
-        }
     }
 }

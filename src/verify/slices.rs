@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::figures::unravel;
 use super::scan::{self, Found};
-use super::verdict::{Furthest, ValueReport};
+use super::verification::{Furthest, ValueReport};
 use crate::engine::{ElementType, Tensor};
 
 /// Slices with fewer elements than this also use the whole value's scale.

@@ -1,7 +1,9 @@
 //! The engine against the reference executor, which shares nothing with it but the protobuf types.
 
 mod linear;
+mod observing;
 mod pointwise;
+mod refused;
 mod traps;
 
 use super::*;
@@ -9,6 +11,25 @@ use crate::onnx::proto::ModelProto;
 use crate::testing::builder::{Graph, Value};
 use crate::testing::reference::run_outputs;
 use crate::testing::{DataType, Tensor as Reference, ToBytes, model};
+
+fn load(model: &ModelProto) -> Result<Box<dyn Session>, EngineError> {
+    BuiltIn::default().load(ModelBytes::new(&model.to_bytes()), Precision::Declared)
+}
+
+fn run(
+    model: &ModelProto,
+    inputs: &[(&str, Tensor)],
+) -> Result<Vec<(String, Tensor)>, EngineError> {
+    let named: Vec<(String, Tensor)> = inputs
+        .iter()
+        .map(|(name, tensor)| ((*name).to_owned(), tensor.clone()))
+        .collect();
+    load(model)?.run(&named, &mut NoObserver)
+}
+
+fn only(outputs: Vec<(String, Tensor)>) -> Vec<f64> {
+    outputs[0].1.to_f64().unwrap()
+}
 
 /// Numbers between −2 and 2 that no operator finds special, from a small generator of their own.
 fn numbers(count: usize, seed: u64) -> Vec<f64> {

@@ -7,6 +7,7 @@
 //! Without edits the model's own bytes come out, and copies of its data files where the target is elsewhere.
 //! Pipes, devices and writers are written directly, after a pass that finds what a type could not hold.
 
+mod advice;
 mod detour;
 mod gate;
 mod place;
@@ -16,7 +17,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::edit::Edits;
@@ -28,6 +29,7 @@ use super::model::TensorData;
 use super::render::DataFile;
 use super::rope::Rope;
 use super::wire::Span;
+pub(crate) use advice::io_error;
 use gate::Gate;
 pub use place::Leftover;
 use place::{Place, Purpose, Temporary};
@@ -357,52 +359,4 @@ fn check_length(target: &Path, rope: &Rope, options: &SaveOptions) -> Result<(),
         file: target.to_owned(),
         reason,
     })
-}
-
-/// The error of a write that the system refused, with what to do about it.
-pub(crate) fn io_error(file: &Path, source: io::Error) -> WriteError {
-    let advice = match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "free some space, or choose another place"
-        }
-        io::ErrorKind::FileTooLarge => "choose a place that takes files of this size",
-        io::ErrorKind::NotFound => "create the directory first",
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "choose a place that you may write to"
-        }
-        io::ErrorKind::BrokenPipe => "the reader of the output has gone",
-        _ => "choose another place",
-    };
-    WriteError::Io {
-        file: file.to_owned(),
-        source,
-        advice,
-    }
-}
-
-impl WriteError {
-    /// The same error, where the result stands all the same, with its data in another file than its own.
-    fn but_stands(self, data: &Path) -> WriteError {
-        match self {
-            WriteError::Io { file, source, .. } => WriteError::Refused {
-                file,
-                reason: format!(
-                    "{source}; the model is written and complete, but keeps its data in {}, so run again",
-                    data.display()
-                ),
-            },
-            other => other,
-        }
-    }
-
-    /// The same error with the name of the target in it.
-    fn at(mut self, target: &Path) -> WriteError {
-        if let WriteError::Io { file, .. }
-        | WriteError::Refused { file, .. }
-        | WriteError::Unrepresentable { file, .. } = &mut self
-        {
-            *file = target.to_owned();
-        }
-        self
-    }
 }

@@ -21,7 +21,8 @@ use std::time::Duration;
 pub use worker::serve;
 
 use super::options::VerifyOptions;
-use super::verdict::{Unknown, Verification};
+use super::verdict::Unknown;
+use super::verification::Verification;
 use crate::engine::ModelBytes;
 
 /// What a worker may take.

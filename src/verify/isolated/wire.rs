@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Source;
 use crate::verify::options::VerifyOptions;
-use crate::verify::verdict::Verification;
+use crate::verify::verification::Verification;
 
 /// A model, or where it is.
 #[derive(Debug, Serialize, Deserialize)]

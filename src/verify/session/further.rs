@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::Comparison;
 use crate::engine::Session;
 use crate::verify::run::{Comparing, compared};
-use crate::verify::verdict::Verification;
+use crate::verify::verification::Verification;
 
 /// Models perturbed to measure what rounding the weights does.
 const PERTURBATIONS: u64 = 2;

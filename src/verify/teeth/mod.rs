@@ -1,5 +1,6 @@
 //! Wrong rewrites must be told from right ones.
 
+mod branches;
 mod data;
 mod fused;
 mod layers;
@@ -10,6 +11,12 @@ use super::*;
 use crate::onnx::proto::{ModelProto, NodeProto};
 use crate::testing::builder::Graph;
 use crate::testing::{DataType, Storage, Tensor as Weights, ToBytes, model};
+
+/// Values that nothing declares, the outputs apart.
+fn undeclared(mut model: ModelProto) -> ModelProto {
+    model.graph.as_mut().unwrap().value_info.clear();
+    model
+}
 
 /// A hand-made fold of `conv_{i}` and `bn_{i}`, with a chance to get it wrong.
 ///
