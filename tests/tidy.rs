@@ -10,14 +10,14 @@ const LONGEST: usize = 400;
 const GENERATED: &str = "src/onnx/proto.rs";
 
 fn check(directory: &Path, too_long: &mut Vec<String>) {
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
         if path.is_dir() {
             check(&path, too_long);
         } else if path.extension().is_some_and(|extension| extension == "rs")
             && !path.ends_with(GENERATED)
         {
-            let lines = fs::read_to_string(&path).unwrap().lines().count();
+            let lines = fs::read_to_string(&path).expect("a text").lines().count();
             if lines > LONGEST {
                 too_long.push(format!("{} has {lines} lines", path.display()));
             }

@@ -2,7 +2,7 @@
 //!
 //! A graph sees the slots of the graph around it through `captures`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::element::ElementType;
@@ -99,6 +99,21 @@ impl Node {
         } else {
             format!("{}::{}", self.domain, self.op_type)
         }
+    }
+
+    /// All that decides what the node makes of its inputs, but for graphs.
+    pub(super) fn call(&self) -> String {
+        let attributes: BTreeMap<&String, &Attribute> = self
+            .attributes
+            .iter()
+            .filter(|(_, attribute)| !matches!(attribute, Attribute::Graph(_)))
+            .collect();
+        let inputs: Vec<bool> = self.inputs.iter().map(Option::is_some).collect();
+        format!(
+            "{} {} of {inputs:?} with {attributes:?}",
+            self.operator(),
+            self.version
+        )
     }
 
     /// Whether the operator says the type of its floating-point results itself.

@@ -143,11 +143,22 @@ pub struct Missing<'a> {
     /// The value's name.
     pub name: &'a str,
     /// The node that could not be run, where the value is one of its outputs.
-    pub cut: Option<(&'a str, &'a EngineError)>,
+    pub cut: Option<Cut<'a>>,
     /// What the model declares about the value.
     pub port: Option<&'a Port>,
     /// A type and extents that its neighbours suggest.
     pub assumed: Option<&'a (ElementType, Vec<usize>)>,
+}
+
+/// A node that could not be run.
+#[derive(Clone, Copy, Debug)]
+pub struct Cut<'a> {
+    /// Its name.
+    pub node: &'a str,
+    /// Operator, version and attributes: of the same inputs, nodes that differ in them may give different outputs.
+    pub call: &'a str,
+    /// Why it could not be run.
+    pub error: &'a EngineError,
 }
 
 /// What an observer wants done with a value.

@@ -13,7 +13,7 @@ use super::error::EngineError;
 use super::graph::{Graph, Input, Node, Slot};
 use super::run::{Run, Table, put};
 use super::tensor::Tensor;
-use super::{Missing, Place, Produced};
+use super::{Cut, Missing, Place, Produced};
 
 /// Values that nobody gave, with the type and extents that they may have.
 pub(super) type Unreached = HashMap<Slot, Option<(ElementType, Vec<usize>)>>;
@@ -105,6 +105,7 @@ impl Run<'_> {
     ) {
         let like = like.filter(|tensor| tensor.element().is_float());
         let like = like.map(|tensor| (tensor.element(), tensor.shape().to_vec()));
+        let call = node.call();
         for slot in node.outputs.iter().flatten() {
             let name = graph.names.get(*slot).map_or("", String::as_str);
             let scope = self.scope.clone();
@@ -114,7 +115,11 @@ impl Run<'_> {
             let value = self.ask(&Missing {
                 scope: &scope,
                 name,
-                cut: Some((&node.name, error)),
+                cut: Some(Cut {
+                    node: &node.name,
+                    call: &call,
+                    error,
+                }),
                 port,
                 assumed: assumed.as_ref(),
             });

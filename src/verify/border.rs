@@ -3,7 +3,7 @@
 //! A missing value is drawn at random in the shape that the original declares for it, else in the one that
 //! its readers suggest. The original runs first and decides; the rewritten model gets the same values under
 //! the same names and no others, so that what lies behind a gap is compared on equal terms.
-//! What lies before it is compared at the gap. A value that only one of them lacks makes what lies behind
+//! What lies before it is compared at the gap, and so is how the operator is called. A value that only one of them lacks makes what lies behind
 //! it incomparable: the rewritten model goes on with the original's, and what has none is told.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -13,7 +13,7 @@ use super::dims::Binding;
 use super::draw::{Draw, draw};
 use super::verdict::Side;
 use crate::engine::{
-    Dim, ElementType, EngineError, Missing, Observer, Place, Port, Produced, Step, Tensor,
+    Cut, Dim, ElementType, EngineError, Missing, Observer, Place, Port, Produced, Step, Tensor,
 };
 
 /// Extent of an axis that nothing tells anything of.
@@ -36,7 +36,37 @@ struct State {
     forms: HashMap<String, Form>,
     /// What the original's latest run was given, and whether the rewritten model named it since.
     given: BTreeMap<String, bool>,
+    /// How the original calls the operators that the engine lacks, by what they give.
+    calls: HashMap<String, String>,
+    /// What the rewritten model has from operators that it calls in another way.
+    strangers: BTreeSet<String>,
     cuts: BTreeSet<String>,
+}
+
+impl State {
+    /// Notes why a node was left out, and whether the rewritten model calls its operator as the original does.
+    fn note(&mut self, side: Side, name: &str, cut: Cut<'_>) {
+        self.cuts.insert(match cut.error {
+            EngineError::DanglingValue { .. } => return,
+            EngineError::UnsupportedOperator { operator, .. } => {
+                format!("node {}: the engine has no operator {operator}", cut.node)
+            }
+            other => other.to_string(),
+        });
+        if !matches!(cut.error, EngineError::UnsupportedOperator { .. }) {
+            return;
+        }
+        match side {
+            Side::Original => {
+                self.calls.insert(name.to_owned(), cut.call.to_owned());
+            }
+            Side::Rewritten => {
+                if self.calls.get(name).is_some_and(|call| call != cut.call) {
+                    self.strangers.insert(name.to_owned());
+                }
+            }
+        }
+    }
 }
 
 impl Border {
@@ -77,15 +107,8 @@ impl Border {
     fn give(&self, side: Side, missing: &Missing<'_>) -> Option<Tensor> {
         let name = format!("{}{}", missing.scope, missing.name);
         let mut state = self.state();
-        if let Some((node, error)) = missing.cut
-            && !matches!(error, EngineError::DanglingValue { .. })
-        {
-            state.cuts.insert(match error {
-                EngineError::UnsupportedOperator { operator, .. } => {
-                    format!("node {node}: the engine has no operator {operator}")
-                }
-                other => other.to_string(),
-            });
+        if let Some(cut) = missing.cut {
+            state.note(side, &name, cut);
         }
         match side {
             Side::Original => {
@@ -96,6 +119,7 @@ impl Border {
                 state.forms.insert(name.clone(), form);
                 state.given.entry(name.clone()).or_default();
             }
+            Side::Rewritten if state.strangers.contains(&name) => return None,
             Side::Rewritten => *state.given.get_mut(&name)? = true,
         }
         let form = state.forms.get(&name)?.clone();

@@ -94,6 +94,32 @@ fn what_enters_a_foreign_operator_is_compared_too() {
 }
 
 #[test]
+fn foreign_operators_that_are_called_in_different_ways_are_not_taken_for_the_same() {
+    let build = |alpha: f32, op: &str| {
+        model(|g| {
+            let x = g.input("x", [1, 4]);
+            let x = x.op(op).domain("org.custom").attr("alpha", alpha);
+            x.shape("1,4").relu().output("y")
+        })
+    };
+    let original = build(1.0, "Sharpen");
+    let found = |rewritten| compare(&original, &rewritten, &VerifyOptions::default()).verdict;
+    assert_eq!(found(build(1.0, "Sharpen")), Verdict::Equivalent);
+    for rewritten in [build(2.0, "Sharpen"), build(1.0, "Blur")] {
+        let verdict = found(rewritten);
+        assert!(
+            matches!(
+                verdict,
+                Verdict::Unknown {
+                    reason: Unknown::Unreached { .. }
+                }
+            ),
+            "{verdict:?}"
+        );
+    }
+}
+
+#[test]
 fn a_fold_that_cannot_be_reached_is_unknown_and_named() {
     // Nothing says what shape the custom operators give, and the input's rank does not suit a Conv.
     let original = model(|g| {
