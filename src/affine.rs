@@ -220,7 +220,7 @@ pub fn zip(a: &ArrayD<f64>, b: &ArrayD<f64>, f: impl Fn(f64, f64) -> f64) -> Arr
         .shape()
         .iter()
         .zip(b.shape())
-        .map(|(a, b)| *a.max(b))
+        .map(|(&a, &b)| if a == 1 { b } else { a })
         .collect();
     let mut result = broadcast(a, &shape).to_owned();
     result.zip_mut_with(&broadcast(b, &shape), |x, &y| *x = f(*x, y));
@@ -229,6 +229,9 @@ pub fn zip(a: &ArrayD<f64>, b: &ArrayD<f64>, f: impl Fn(f64, f64) -> f64) -> Arr
 
 /// An array stretched along its axes of extent 1.
 pub fn broadcast<'a>(array: &'a ArrayD<f64>, shape: &[usize]) -> ArrayViewD<'a, f64> {
+    if shape.contains(&0) {
+        return ArrayViewD::from_shape(IxDyn(shape), &[]).expect("no element fills it");
+    }
     array
         .broadcast(IxDyn(shape))
         .expect("an affine broadcasts against its value")
@@ -242,7 +245,8 @@ pub fn compacted(mut array: ArrayD<f64>) -> ArrayD<f64> {
             let same = |lane: ArrayViewD<'_, f64>| {
                 lane.iter()
                     .zip(&first)
-                    .all(|(a, b)| a.to_bits() == b.to_bits())
+                    // Zeros of both signs are one shift; a NaN is none.
+                    .all(|(a, b)| a == b)
             };
             if array.axis_iter(Axis(axis)).all(same) {
                 array = array.slice_axis(Axis(axis), Slice::from(0..1)).to_owned();

@@ -133,7 +133,9 @@ impl<'m> Rewrite<'_, 'm> {
             Ok(Constant::Stored(tensor)) => Some(tensor),
             _ => None,
         });
-        if source.is_some_and(|source| !self.graph.value(source).consumers.is_empty()) {
+        let is_replaced = |reader: &(NodeId, usize)| self.renamed.contains_key(reader);
+        let stays = |source: ValueId| !self.graph.value(source).consumers.iter().all(is_replaced);
+        if source.is_some_and(stays) {
             let count = tensor.dims.iter().product();
             self.clones.push(Copied {
                 bytes: elements::byte_count(tensor.data_type, count).unwrap_or(0),

@@ -75,6 +75,7 @@ pub(super) fn demanded(
         budget: BUDGET,
         hopeless: BTreeMap::new(),
         failed: BTreeMap::new(),
+        contradictions: 0,
     };
     loop {
         let region = search.meet_all(Region::default(), demand.clone(), 0)?;
@@ -111,8 +112,10 @@ struct Search<'g, 'm> {
     budget: usize,
     /// Values that something outside every fold of this seed reads.
     hopeless: BTreeMap<ValueId, Refusal>,
-    /// Values that could not be rewritten, with or without a shift.
+    /// Values that could not be rewritten, with or without a shift, whatever else is.
     failed: BTreeMap<(ValueId, bool), Refusal>,
+    /// How many demands have contradicted others so far.
+    contradictions: usize,
 }
 
 /// Sums within sums deeper than this are not searched.
@@ -132,8 +135,11 @@ impl Search<'_, '_> {
         if let Some(refusal) = key.and_then(|key| self.failed.get(&key)) {
             return Err(refusal.clone());
         }
+        let contradictions = self.contradictions;
         let result = self.follow(region, demand, depth);
-        if let (Some(key), Err(refusal)) = (key, &result) {
+        if let (Some(key), Err(refusal)) = (key, &result)
+            && self.contradictions == contradictions
+        {
             self.failed.insert(key, refusal.clone());
         }
         result
@@ -264,15 +270,12 @@ impl Search<'_, '_> {
         region.edges.insert((*node, *slot));
         let name = || &graph.value(value).name;
         if let Some(known) = region.assigned.get(&value) {
-            return match known == affine {
-                true => Ok(None),
-                false => Err(refuse(
-                    graph,
-                    *node,
-                    Code::OtherReader,
-                    format!("{} is needed with two scales", name()),
-                )),
-            };
+            if known == affine {
+                return Ok(None);
+            }
+            self.contradictions += 1;
+            let detail = format!("{} is needed with two affines", name());
+            return Err(refuse(graph, *node, Code::OtherReader, detail));
         }
         self.rewritable(*node, value)?;
         let Some((producer, output)) = graph.producer(value) else {

@@ -99,11 +99,17 @@ pub fn batch_norm(graph: &Graph<'_>, node: NodeId) -> Result<Affine, Refusal> {
 
 /// The slot of the variable input of a seed, and the affine from there to the output.
 pub fn affine(graph: &Graph<'_>, node: NodeId) -> Option<Result<(usize, Affine), Refusal>> {
-    match &*graph.node(node).op {
-        "BatchNormalization" => Some(batch_norm(graph, node).map(|affine| (0, affine))),
-        "Mul" | "Div" | "Add" | "Sub" => in_disguise(graph, node).map(Ok),
-        _ => None,
-    }
+    let found = match &*graph.node(node).op {
+        "BatchNormalization" => batch_norm(graph, node).map(|affine| (0, affine)),
+        "Mul" | "Div" | "Add" | "Sub" => in_disguise(graph, node).map(Ok)?,
+        _ => return None,
+    };
+    Some(
+        found.and_then(|(slot, affine)| match affine.scale().is_empty() {
+            true => Err(refuse(graph, node, Code::Degenerate, "it has no channels")),
+            false => Ok((slot, affine)),
+        }),
+    )
 }
 
 fn in_disguise(graph: &Graph<'_>, node: NodeId) -> Option<(usize, Affine)> {

@@ -1,7 +1,7 @@
 //! Add, Sub and Sum (opset 7 and later): `s·Σ σᵢ·xᵢ + t = Σ σᵢ·(s·xᵢ) + t`.
 //!
 //! Upstream the scale goes into every operand and the shift into one of them: a constant if there is one, else any variable
-//! that takes it. An operand `x` that cannot change may join the centre tap of a convolution of the same `x` in the sum.
+//! that takes it, else an equal share into each, as where one value arrives twice. An operand `x` that cannot change may join the centre tap of a convolution of the same `x` in the sum.
 //! Downstream every variable operand must bring the same scale; the shifts add up.
 //! Left out: sums of several constants and a variable that brings a scale.
 
@@ -202,6 +202,15 @@ fn between_variables(
             );
         }
     }
+    if is_open
+        && !affine.is_linear()
+        && let Ok(next) = shared(graph, node, variables, affine)
+    {
+        steps.push(Step {
+            effects: Vec::new(),
+            next,
+        });
+    }
     match (steps.is_empty(), reason) {
         (true, Some(refusal)) => Err(refusal),
         _ => Ok(steps),
@@ -216,14 +225,37 @@ fn distribute(
     affine: &Affine,
     taker: usize,
 ) -> Result<Vec<(usize, Affine)>, Refusal> {
+    let none = affine.without_shift();
+    parts(graph, node, variables, |slot| {
+        if slot == taker { affine } else { &none }
+    })
+}
+
+/// The scale for every variable, and an equal share of the shift.
+fn shared(
+    graph: &Graph<'_>,
+    node: NodeId,
+    variables: &[usize],
+    affine: &Affine,
+) -> Result<Vec<(usize, Affine)>, Refusal> {
+    let share = affine.shift() / variables.len() as f64;
+    let share = Affine::new(affine.scale().clone(), share);
+    parts(graph, node, variables, |_| &share)
+}
+
+/// What each variable must bring for the sum to take these parts.
+fn parts<'a>(
+    graph: &Graph<'_>,
+    node: NodeId,
+    variables: &[usize],
+    part: impl Fn(usize) -> &'a Affine,
+) -> Result<Vec<(usize, Affine)>, Refusal> {
     let part = |&slot: &usize| {
-        let part = match slot == taker {
-            true => Affine::new(
-                affine.scale().clone(),
-                affine.shift() * sign(graph, node, slot),
-            ),
-            false => affine.without_shift(),
-        };
+        let affine = part(slot);
+        let part = Affine::new(
+            affine.scale().clone(),
+            affine.shift() * sign(graph, node, slot),
+        );
         let Some(operand) = graph.input(node, slot) else {
             return Err(refuse(
                 graph,

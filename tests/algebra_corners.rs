@@ -1,0 +1,94 @@
+//! Rules where values meet themselves, zeros have two signs, or there is nothing to compute.
+
+use bnfold::fold::fold;
+use bnfold::graph::Reading;
+use bnfold::onnx::Model;
+use bnfold::plan::PlanOptions;
+use bnfold::testing::builder::Value;
+use bnfold::testing::{DataType, Tensor, ToBytes, model};
+
+mod support;
+use support::{check, refused};
+
+#[test]
+fn a_value_that_arrives_twice_in_a_sum_takes_equal_shares_of_the_shift() {
+    let twice = |second: fn(&Value) -> Value| {
+        model(|g| {
+            let x = g.dtype(DataType::Double).input("x", [2, 4, 8, 8]);
+            let x = x.conv(6);
+            x.add(second(&x)).batch_norm().relu().output("y")
+        })
+    };
+    check(&twice(Clone::clone), "bn_0 -> conv_0 output through add_0");
+    let through_both = "bn_0 -> conv_0 output through global_average_pool_0, add_0";
+    check(&twice(Value::global_average_pool), through_both);
+    let thrice = model(|g| {
+        let x = g.dtype(DataType::Double).input("x", [2, 4, 8, 8]).conv(6);
+        let pooled = x.global_average_pool();
+        let sum = g.op("Sum", &[&x, &pooled, &x]);
+        sum.batch_norm().relu().output("y")
+    });
+    let through_both = "bn_0 -> conv_0 output through global_average_pool_0, sum_0";
+    check(&thrice, through_both);
+    // The shifts would have to differ: one share is added and one taken away.
+    let difference = model(|g| {
+        let x = g.dtype(DataType::Double).input("x", [2, 4, 8, 8]).conv(6);
+        let pooled = x.global_average_pool();
+        g.op("Sub", &[&x, &pooled]).batch_norm().relu().output("y")
+    });
+    refused(
+        &difference,
+        "bn_0 stays: upstream other-reader, downstream shift-blocked, sideways no-sibling",
+    );
+}
+
+#[test]
+fn a_shift_of_zeros_of_both_signs_is_one_shift() {
+    let m = model(|g| {
+        let x = g.dtype(DataType::Double).input("x", [2, 4, 8, 8]).conv(6);
+        let sum = x.add(x.global_average_pool());
+        let zeros = vec![0.0, -0.0, 0.0, -0.0, 0.0, -0.0];
+        let parameter =
+            |name: &str, data: Vec<f64>| g.initializer(name, Tensor::doubles(&[6], data));
+        let parameters = [
+            parameter("s", vec![1.5; 6]),
+            parameter("b", zeros),
+            parameter("m", vec![0.0; 6]),
+            parameter("v", vec![1.0; 6]),
+        ];
+        let [s, b, m, v] = &parameters;
+        g.op("BatchNormalization", &[&sum, s, b, m, v])
+            .relu()
+            .output("y")
+    });
+    check(
+        &m,
+        "bn_0 -> conv_0 output through global_average_pool_0, add_0",
+    );
+}
+
+#[test]
+fn a_batch_norm_over_no_channels_stays() {
+    let m = model(|g| {
+        let x = g.dtype(DataType::Double).input("x", [3, 0, 2]);
+        let none = |name: &str| g.initializer(name, Tensor::doubles(&[0], []));
+        let [s, b, m, v] = ["s", "b", "m", "v"].map(none);
+        g.op("BatchNormalization", &[&x, &s, &b, &m, &v])
+            .output("y")
+    });
+    let reasons =
+        ["upstream", "downstream", "sideways"].map(|way| format!("{way} degenerate-parameters"));
+    refused(&m, &format!("bn_0 stays: {}", reasons.join(", ")));
+}
+
+#[test]
+fn a_product_without_columns_takes_a_fold() {
+    let m = model(|g| {
+        let x = g.dtype(DataType::Double).input("x", [3, 4]).batch_norm();
+        let w = g.initializer("w", Tensor::doubles(&[4, 0], []));
+        x.matmul_by(&w).output("y")
+    });
+    let original = Model::from_bytes(m.to_bytes()).unwrap();
+    let folded = fold(&original, Reading::default(), &PlanOptions::default()).unwrap();
+    assert_eq!(folded.plan.to_string(), "bn_0 -> matmul_0 input");
+}
