@@ -623,6 +623,32 @@ fn assumed_inference_is_said_loudly_with_what_it_changes() {
 }
 
 #[test]
+fn nodes_that_are_held_out_keep_their_mode() {
+    let desk = Desk::new();
+    desk.put("model.onnx", &trained().to_bytes());
+    let modes = |arguments: &[&str]| {
+        let mut all = vec!["model.onnx", "-o", "out.onnx", "--assume-inference"];
+        all.extend(arguments);
+        let said = desk.says(&all);
+        let nodes = desk.model("out.onnx").graph.expect("a graph").node;
+        let in_training = nodes.iter().filter(|node| {
+            let mut attributes = node.attribute.iter();
+            attributes.any(|attribute| attribute.name() == "training_mode")
+        });
+        (said, in_training.count())
+    };
+    let (said, in_training) = modes(&["--keep", "bn_1"]);
+    assert!(said.contains("ASSUMED inference mode for 1 node"), "{said}");
+    assert_eq!(in_training, 1);
+    let (said, in_training) = modes(&["--keep", "bn_*"]);
+    assert!(
+        said.contains("--assume-inference changes nothing"),
+        "{said}"
+    );
+    assert_eq!(in_training, 2);
+}
+
+#[test]
 fn nodes_that_stay_are_written_in_the_assumed_mode_too() {
     let desk = Desk::new();
     desk.put(

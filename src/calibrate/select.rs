@@ -48,12 +48,13 @@ pub fn training_nodes(graph: &Graph<'_>) -> Result<Vec<NodeId>, CalibrateError> 
     Ok(found)
 }
 
-/// The BNs in training mode, each of which has an inference form.
+/// The BNs in training mode that are taken, each of which has an inference form.
 ///
 /// # Errors
 /// As for [`training_nodes`]; a BN whose statistics outputs are in use.
-pub fn assumable_nodes(graph: &Graph<'_>) -> Result<Vec<NodeId>, CalibrateError> {
-    let nodes = training_nodes(graph)?;
+pub fn assumable_nodes(graph: &Graph<'_>, choice: &Choice) -> Result<Vec<NodeId>, CalibrateError> {
+    let mut nodes = training_nodes(graph)?;
+    nodes.retain(|&node| choice.takes(&graph.label(node)));
     nodes
         .iter()
         .try_for_each(|&node| has_inference_form(graph, node))?;

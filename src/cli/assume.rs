@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use bnfold::apply::inference::{Settled, infer_modes};
-use bnfold::calibrate::assumable_nodes;
+use bnfold::calibrate::{Choice, assumable_nodes};
 use bnfold::graph::{Graph, Reading};
 use bnfold::onnx::{Model, ReadOptions};
 use bnfold::report::Assumed;
@@ -19,9 +19,10 @@ pub(super) struct Assumption {
 }
 
 impl Assumption {
-    /// `None` for a model without nodes in training mode.
+    /// `None` for a model without nodes in training mode that are taken.
     pub(super) fn of(
         model: &Model,
+        choice: &Choice,
         reading: Reading,
         options: &ReadOptions,
     ) -> anyhow::Result<Option<Assumption>> {
@@ -31,7 +32,7 @@ impl Assumption {
                 .map_or(String::new(), |path| path.display().to_string())
         };
         let graph = Graph::new(model, reading).with_context(named)?;
-        let nodes = assumable_nodes(&graph).with_context(named)?;
+        let nodes = assumable_nodes(&graph, choice).with_context(named)?;
         if nodes.is_empty() {
             return Ok(None);
         }

@@ -77,7 +77,12 @@ pub(super) fn run(arguments: &FoldArgs) -> anyhow::Result<Exit> {
         ..
     } = &arguments.folding;
     let assumption = match arguments.assume_inference {
-        true => Assumption::of(&model, selection.reading(), &reading)?,
+        true => Assumption::of(
+            &model,
+            &selection.choice(false)?,
+            selection.reading(),
+            &reading,
+        )?,
         false => None,
     };
     let read = assumption
@@ -96,7 +101,7 @@ pub(super) fn run(arguments: &FoldArgs) -> anyhow::Result<Exit> {
         progress.stage("comparing both readings");
         report.assumed = Some(assumption.measured(&model, checking)?);
     } else if arguments.assume_inference {
-        let note = "--assume-inference changes nothing: no node is in training mode";
+        let note = "--assume-inference changes nothing: no node that is taken is in training mode";
         report.notes.push(note.to_owned());
     }
     drop(progress);

@@ -70,7 +70,10 @@ pub(super) fn run(arguments: &InspectArgs) -> anyhow::Result<Exit> {
     let options = arguments.selection.plan_options()?;
     let reading = arguments.selection.reading();
     let assumption = match arguments.assume_inference {
-        true => Assumption::of(&model, reading, &ReadOptions::default())?,
+        true => {
+            let choice = arguments.selection.choice(false)?;
+            Assumption::of(&model, &choice, reading, &ReadOptions::default())?
+        }
         false => None,
     };
     let read = assumption

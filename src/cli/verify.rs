@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use bnfold::calibrate::Choice;
 use bnfold::onnx::{Model, ReadOptions};
 use bnfold::report::{Verification, json, text};
 use clap::Args;
@@ -61,7 +62,10 @@ pub(super) fn run(arguments: &VerifyArgs) -> anyhow::Result<Exit> {
 fn read(path: &Path, assume_inference: bool) -> anyhow::Result<Model> {
     let model = Model::open(path)?;
     let assumption = match assume_inference {
-        true => Assumption::of(&model, selection::engine_reading(), &ReadOptions::default())?,
+        true => {
+            let reading = selection::engine_reading();
+            Assumption::of(&model, &Choice::default(), reading, &ReadOptions::default())?
+        }
         false => None,
     };
     Ok(assumption.map_or(model, |assumption| assumption.model))
