@@ -92,3 +92,17 @@ fn a_product_without_columns_takes_a_fold() {
     let folded = fold(&original, Reading::default(), &PlanOptions::default()).unwrap();
     assert_eq!(folded.plan.to_string(), "bn_0 -> matmul_0 input");
 }
+
+#[test]
+fn a_negation_turns_the_shift_around() {
+    let behind = model(|g| {
+        let x = g.dtype(DataType::Double).input("x", [2, 4, 8, 8]).conv(6);
+        x.op("Neg").batch_norm().relu().output("y")
+    });
+    check(&behind, "bn_0 -> conv_0 output through neg_0");
+    let before = model(|g| {
+        let x = g.dtype(DataType::Double).input("x", [2, 4, 8, 8]).relu();
+        x.batch_norm().op("Neg").conv(6).output("y")
+    });
+    check(&before, "bn_0 -> conv_0 input through neg_0");
+}

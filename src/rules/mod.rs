@@ -74,6 +74,7 @@ pub enum Carrier {
 pub const CARRIERS: &[(&str, Carrier)] = &[
     ("Identity", Carrier::Through(carrier::transparent::identity)),
     ("Dropout", Carrier::Through(carrier::transparent::dropout)),
+    ("Neg", Carrier::Through(carrier::transparent::negative)),
     ("Transpose", Carrier::Through(carrier::axes::transpose)),
     ("Squeeze", Carrier::Through(carrier::axes::squeeze)),
     ("Unsqueeze", Carrier::Through(carrier::axes::unsqueeze)),

@@ -1,4 +1,4 @@
-//! Identity and inference Dropout: the affine passes unchanged.
+//! Identity and inference Dropout: the affine passes unchanged. Neg: `−(s·x + t) = s·(−x) − t`.
 //!
 //! Dropout up to opset 6 is inference with `is_test = 1`; in opsets 7 to 11 always; from opset 12 on unless its
 //! `training_mode` input is given and not the constant false. A used mask does not depend on the values.
@@ -18,6 +18,19 @@ pub fn identity(
     affine: &Affine,
 ) -> Result<Affine, Refusal> {
     Ok(affine.clone())
+}
+
+/// Neg.
+///
+/// # Errors
+/// Never.
+pub fn negative(
+    _: &Graph<'_>,
+    _: NodeId,
+    _: Direction,
+    affine: &Affine,
+) -> Result<Affine, Refusal> {
+    Ok(Affine::new(affine.scale().clone(), -affine.shift()))
 }
 
 /// Dropout in inference mode.
