@@ -1,6 +1,7 @@
 //! One pass over the nodes, each giving its outputs what its inputs tell.
 
 mod contents;
+mod elsewhere;
 mod layout;
 mod parts;
 mod weighted;
@@ -10,6 +11,7 @@ use std::rc::Rc;
 use super::{Dim, broadcast, reshaped};
 use crate::graph::{Graph, NodeId, Scope, ScopeKind, types};
 use contents::contents;
+use elsewhere::{gather_nd, grid_sample, roi_align, tile, top_k};
 use layout::{
     concat, depth_space, expand, flatten, gather, reduce, reshape, resized, squeeze, transpose,
 };
@@ -98,10 +100,40 @@ fn shapes(graph: &mut Graph<'_>, id: NodeId) -> Option<Shapes> {
         | "LRN"
         | "LpNormalization"
         | "MeanVarianceNormalization"
+        | "Tan"
+        | "Asin"
+        | "Acos"
+        | "Atan"
+        | "Sinh"
+        | "Cosh"
+        | "Asinh"
+        | "Acosh"
+        | "Atanh"
+        | "Shrink"
+        | "Hardmax"
+        | "IsNaN"
+        | "IsInf"
+        | "CumSum"
+        | "ReverseSequence"
+        | "Trilu"
+        | "Scatter"
+        | "ScatterElements"
+        | "ScatterND"
+        | "RandomNormalLike"
+        | "RandomUniformLike"
+        | "Bernoulli"
+        | "EyeLike"
         | "QuantizeLinear"
         | "DequantizeLinear" => one(input(graph, 0)),
-        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Sum" | "Max" | "Min" | "Mean" | "Where"
-        | "Equal" | "Less" | "Greater" | "And" | "Or" => one(elementwise(graph, id)),
+        "GatherElements" => one(input(graph, 1)),
+        "GatherND" => one(gather_nd(graph, id)),
+        "GridSample" => one(grid_sample(graph, id)),
+        "RoiAlign" => one(roi_align(graph, id)),
+        "Tile" => one(tile(graph, id)),
+        "TopK" => top_k(graph, id).map(|dims| vec![Some(dims.clone()), Some(dims)]),
+        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Mod" | "Sum" | "Max" | "Min" | "Mean"
+        | "Where" | "Equal" | "Less" | "LessOrEqual" | "Greater" | "GreaterOrEqual" | "And"
+        | "Or" | "Xor" => one(elementwise(graph, id)),
         "Conv" => one(convolution(graph, id)),
         "ConvTranspose" => one(transposed_convolution(graph, id)),
         "AveragePool" | "MaxPool" | "LpPool" => one(pool(graph, id)),
