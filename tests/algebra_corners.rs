@@ -106,3 +106,23 @@ fn a_negation_turns_the_shift_around() {
     });
     check(&before, "bn_0 -> conv_0 input through neg_0");
 }
+
+#[test]
+fn a_slice_of_other_channels_does_not_stand_in_the_way() {
+    let sliced = |first: i64| {
+        model(|g| {
+            let x = g.dtype(DataType::Double).input("x", [2, 4, 8, 8]).conv(6);
+            let list = |name: &str, at: i64| g.initializer(name, Tensor::ints(&[1], [at]));
+            let (end, axis) = (list("end", 6), list("axis", 1));
+            let one = g.op("Slice", &[&x, &list("zero", 0), &list("four", 4), &axis]);
+            one.batch_norm().relu().output("y");
+            let other = g.op("Slice", &[&x, &list("first", first), &end, &axis]);
+            other.sigmoid().output("z")
+        })
+    };
+    check(&sliced(4), "bn_0 -> conv_0 output through slice_0");
+    refused(
+        &sliced(3),
+        "bn_0 stays: upstream other-reader, downstream shift-blocked, sideways no-sibling",
+    );
+}

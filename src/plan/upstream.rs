@@ -2,12 +2,14 @@
 //!
 //! A demand says which affine an input slot of a node must see. Whoever produces the value either takes the affine, or
 //! passes demands on to its own inputs; where it can do so in several ways, they are tried in turn.
-//! Everything that reads a rewritten value must be part of the fold.
+//! Everything that reads a rewritten value must be part of the fold, or read none of what changes in it.
+
+mod outside;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::checks::{finite, fits, rewritable};
-use super::{BUDGET, Found, downstream};
+use super::{BUDGET, Found};
 use crate::affine::Affine;
 use crate::graph::{Effect, Graph, Keep, NodeId, ValueId};
 use crate::rules::{self, Code, Refusal, Step, refuse};
@@ -338,6 +340,7 @@ impl Search<'_, '_> {
             let readers = self.graph.readers(value);
             let outside: Vec<(NodeId, usize)> = readers
                 .filter(|edge| !region.edges.contains(edge))
+                .filter(|&edge| !self.is_blind(edge, affine))
                 .collect();
             let Some(&(reader, _)) = outside.first() else {
                 continue;
@@ -362,30 +365,4 @@ impl Search<'_, '_> {
             Err(refused)
         }
     }
-
-    /// Readers outside the fold absorb the inverse; they must not be what brought the affine about.
-    fn compensated(
-        &self,
-        region: &Region,
-        value: ValueId,
-        outside: &[(NodeId, usize)],
-        affine: &Affine,
-    ) -> Result<Found, Refusal> {
-        let refused = || self.also_read(outside[0].0, value);
-        let inverse = affine.inverse().filter(|_| well_conditioned(affine));
-        let inverse = inverse.ok_or_else(refused)?;
-        let other = downstream::absorbed_by(self.graph, self.seed, outside, &inverse)?;
-        match other.nodes.iter().find(|node| region.nodes.contains(node)) {
-            Some(&both) => Err(self.also_read(both, value)),
-            None => Ok(other),
-        }
-    }
-}
-
-/// A scale near zero would blow up what its inverse is multiplied with.
-fn well_conditioned(affine: &Affine) -> bool {
-    let magnitudes = affine.scale().iter().map(|s| s.abs());
-    let smallest = magnitudes.clone().fold(f64::INFINITY, f64::min);
-    let largest = magnitudes.fold(0.0, f64::max);
-    smallest >= 1e-3 * largest.max(1.0)
 }
