@@ -11,10 +11,10 @@ fn extents(op: &str, build: impl Fn(&builder::Graph, &Value) -> Value) -> Option
         let y = build(g, &g.input("x", [2, 4, 6, 5]));
         y.op("Relu").output("z")
     });
-    let read = Model::from_bytes(built.to_bytes()).unwrap();
-    let graph = Graph::new(&read, Reading::default()).unwrap();
+    let read = Model::from_bytes(built.to_bytes()).expect("the model reads");
+    let graph = Graph::new(&read, Reading::default()).expect("the graph is sound");
     let node = graph.node_ids().find(|&node| *graph.node(node).op == *op);
-    let shape = graph.shape(graph.output(node.unwrap(), 0).unwrap())?;
+    let shape = graph.shape(graph.output(node?, 0)?)?;
     let extent = |dim: &Dim| dim.known().map_or(-1, |extent| extent as i64);
     Some(shape.0.iter().map(extent).collect())
 }
