@@ -14,7 +14,9 @@ use clap::Args;
 
 use super::Exit;
 use super::fold::{Folding, Work};
+use super::paths::Paths;
 use super::progress::Progress;
+use super::verification::claim_data;
 use super::writing::Writing;
 
 /// Arguments of `bnfold calibrate`.
@@ -49,8 +51,9 @@ pub(super) struct CalibrateArgs {
 pub(super) fn run(arguments: &CalibrateArgs) -> anyhow::Result<Exit> {
     let progress = Progress::new(!arguments.quiet);
     progress.stage("reading");
-    arguments.writing.check_directory()?;
+    let paths = claim(arguments)?;
     let model = Model::open_with(&arguments.model, &arguments.writing.reading())?;
+    arguments.writing.check(&model, paths)?;
     let named = || arguments.model.display().to_string();
     let graph = Graph::new(&model, arguments.folding.selection.reading()).with_context(named)?;
     let calibrated = measured(arguments, &graph, &progress).with_context(named)?;
@@ -86,6 +89,15 @@ pub(super) fn run(arguments: &CalibrateArgs) -> anyhow::Result<Exit> {
         .writing
         .report(&text, || json::render_calibration(&report))?;
     Ok(exit)
+}
+
+/// The files that are named.
+fn claim(arguments: &CalibrateArgs) -> anyhow::Result<Paths> {
+    let mut paths = Paths::default();
+    arguments.writing.claim(&mut paths)?;
+    claim_data(&arguments.data, &mut paths)?;
+    arguments.folding.checking.claim(&mut paths)?;
+    Ok(paths)
 }
 
 fn measured<'m>(

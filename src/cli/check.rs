@@ -11,7 +11,8 @@ use bnfold::check::{
     UnknownLevel, findings,
 };
 use bnfold::fold::fold;
-use bnfold::onnx::Model;
+use bnfold::onnx::source::FileIdentity;
+use bnfold::onnx::{Model, ReadOptions};
 use bnfold::report::Report;
 use bnfold::settle::OnDifferent;
 use clap::Args;
@@ -21,6 +22,7 @@ use super::checked::Check;
 use super::config::{self, FailOn};
 use super::models;
 use super::output::{sentence, write};
+use super::paths::Paths;
 use super::progress::Progress;
 use super::reports::{PICTURES, Reports};
 use super::selection::Selection;
@@ -80,9 +82,11 @@ fn severity(text: &str) -> Result<(FindingCode, Level), String> {
 }
 
 pub(super) fn run(arguments: &CheckArgs) -> anyhow::Result<Exit> {
-    arguments.reports.files.check()?;
     arguments.checking.engine()?;
-    let mut config = config::load(arguments.config.as_deref())?;
+    let config = config::find(arguments.config.as_deref())?;
+    let mut models = models::find(&arguments.models)?;
+    claim(arguments, config.as_deref(), &models)?.check()?;
+    let mut config = config::load(config.as_deref())?;
     for &(code, level) in &arguments.severity {
         config.policy.levels.insert(code, level);
     }
@@ -91,16 +95,15 @@ pub(super) fn run(arguments: &CheckArgs) -> anyhow::Result<Exit> {
         .as_deref()
         .map(read_baseline)
         .transpose()?;
-    let mut paths = models::find(&arguments.models)?;
     if let Some(shard) = arguments.shard {
-        paths.retain(|path| shard.holds(&models::name(path)));
+        models.retain(|path| shard.holds(&models::name(path)));
     }
     let job = Job {
         arguments,
         policy: &config.policy,
         checking: arguments.checking.shared_by(arguments.jobs.into()),
     };
-    let mut audit = Audit::new(job.all(&paths));
+    let mut audit = Audit::new(job.all(&models));
     let written = arguments
         .write_baseline
         .as_ref()
@@ -118,6 +121,44 @@ pub(super) fn run(arguments: &CheckArgs) -> anyhow::Result<Exit> {
     let least = arguments.fail_on.map(Severity::from).or(config.fail_on);
     Ok(answer(&audit, is_whole, least.unwrap_or(Severity::Warning)))
 }
+
+/// The files that are named, and the data files of the models where one of them could be written over.
+fn claim(
+    arguments: &CheckArgs,
+    config: Option<&Path>,
+    models: &[PathBuf],
+) -> anyhow::Result<Paths> {
+    let mut paths = Paths::default();
+    arguments.reports.files.claim(&mut paths)?;
+    arguments.checking.claim(&mut paths)?;
+    paths.reads("the configuration", config);
+    paths.reads("a model that is read", models);
+    let baseline = arguments.baseline.as_deref();
+    if let Some(path) = &arguments.write_baseline {
+        paths.writes("the new baseline", path)?;
+        // A baseline may be brought up to date.
+        let identity = FileIdentity::of(path);
+        let other = baseline.filter(|baseline| FileIdentity::of(baseline) != identity);
+        paths.reads("the baseline", other);
+    } else {
+        paths.reads("the baseline", baseline);
+    }
+    if paths.replaces_any() {
+        for path in models.iter().filter(|path| path.is_file()) {
+            // What cannot be read is told of when it is checked.
+            if let Ok(model) = Model::open_with(path, &GLANCE) {
+                paths.reads("a data file of a model that is read", model.paths());
+            }
+        }
+    }
+    Ok(paths)
+}
+
+/// How a model is read for the names of its files alone.
+const GLANCE: ReadOptions = ReadOptions {
+    allow_hard_links: true,
+    verify_checksums: false,
+};
 
 /// Trouble goes before findings; what is accepted, or less grave than the least severity, does not count.
 pub(super) fn answer(audit: &Audit, is_whole: bool, least: Severity) -> Exit {

@@ -31,15 +31,19 @@ impl From<FailOn> for Severity {
 }
 
 /// The file that is given, else the nearest `bnfold.toml` from the working directory up, else nothing.
-pub(super) fn load(given: Option<&Path>) -> anyhow::Result<Config> {
-    let path = match given {
-        Some(path) => path.to_owned(),
-        None => match nearest()? {
-            Some(path) => path,
-            None => return Ok(Config::default()),
-        },
+pub(super) fn find(given: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
+    match given {
+        Some(path) => Ok(Some(path.to_owned())),
+        None => nearest(),
+    }
+}
+
+/// What a file decides, if there is one.
+pub(super) fn load(path: Option<&Path>) -> anyhow::Result<Config> {
+    let Some(path) = path else {
+        return Ok(Config::default());
     };
-    let text = std::fs::read_to_string(&path)
+    let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the configuration {}", path.display()))?;
     Config::parse(&text).map_err(|error| anyhow!("{}, {error}", path.display()))
 }

@@ -15,6 +15,7 @@ use super::Exit;
 use super::assume::Assumption;
 use super::checked::{Check, WhenDifferent};
 use super::config;
+use super::paths::Paths;
 use super::progress::Progress;
 use super::reports::{PICTURES, ReportFiles};
 use super::selection::Selection;
@@ -54,7 +55,7 @@ pub(super) struct Folding {
     #[arg(long, value_enum, default_value_t = WhenDifferent::Refuse, value_name = "WHAT")]
     on_different: WhenDifferent,
     #[command(flatten)]
-    checking: Checking,
+    pub(super) checking: Checking,
     #[command(flatten)]
     pub(super) selection: Selection,
 }
@@ -63,14 +64,17 @@ pub(super) fn run(arguments: &FoldArgs) -> anyhow::Result<Exit> {
     let Some(path) = &arguments.model else {
         bail!("no model is given; try bnfold MODEL -o OUT");
     };
-    let policy = policy(arguments)?;
+    let mut paths = Paths::default();
+    arguments.writing.claim(&mut paths)?;
+    let policy = policy(arguments, &mut paths)?;
     // What cannot be had is said before the work.
     arguments.folding.checking.engine()?;
-    arguments.writing.check_report()?;
+    arguments.folding.checking.claim(&mut paths)?;
     let progress = Progress::new(!arguments.quiet);
     progress.stage("reading");
     let reading = arguments.writing.reading();
     let model = Model::open_with(path, &reading)?;
+    arguments.writing.check(&model, paths)?;
     let Folding {
         selection,
         checking,
@@ -112,12 +116,14 @@ pub(super) fn run(arguments: &FoldArgs) -> anyhow::Result<Exit> {
 }
 
 /// What people decided about findings, where there will be any.
-fn policy(arguments: &FoldArgs) -> anyhow::Result<Policy> {
-    arguments.reports.check()?;
-    match arguments.reports.is_empty() {
-        true => Ok(Policy::default()),
-        false => Ok(config::load(None)?.policy),
+fn policy(arguments: &FoldArgs, paths: &mut Paths) -> anyhow::Result<Policy> {
+    arguments.reports.claim(paths)?;
+    if arguments.reports.is_empty() {
+        return Ok(Policy::default());
     }
+    let config = config::find(None)?;
+    paths.reads("the configuration", &config);
+    Ok(config::load(config.as_deref())?.policy)
 }
 
 /// Prints and writes all reports, and says whether all could be written.

@@ -109,22 +109,17 @@ fn batches(arguments: &InspectArgs, model: &Model) -> anyhow::Result<Exit> {
     let graph = Graph::new(model, arguments.selection.reading()).with_context(named)?;
     let training = training_nodes(&graph).with_context(named)?;
     let training: Vec<String> = training.iter().map(|&node| graph.label(node)).collect();
-    let Sampling {
-        dim,
-        seed,
-        inputs,
-        input,
-    } = &arguments.sampling;
+    let sampling = &arguments.sampling;
     let options = DependenceOptions {
         sizes: arguments
             .batch_sizes
             .iter()
             .map(|&size| size as usize)
             .collect(),
-        dims: dim.iter().cloned().collect(),
-        seed: *seed,
-        draws: input.iter().cloned().collect(),
-        data: sources(inputs, None)?,
+        dims: sampling.dim.iter().cloned().collect(),
+        seed: sampling.seed,
+        draws: sampling.draws().collect(),
+        data: sources(&sampling.inputs, None)?,
         ..DependenceOptions::default()
     };
     let bytes = std::fs::read(&arguments.model).with_context(named)?;

@@ -13,6 +13,7 @@ mod inspect;
 mod install;
 mod models;
 mod output;
+mod paths;
 mod progress;
 mod report;
 mod reports;

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use super::Exit;
 use super::check::answer;
 use super::config::FailOn;
+use super::paths::Paths;
 use super::reports::Reports;
 
 /// Arguments of `bnfold report`.
@@ -38,7 +39,10 @@ struct MergeArgs {
 
 pub(super) fn run(arguments: &ReportArgs) -> anyhow::Result<Exit> {
     let ReportCommand::Merge(merge) = &arguments.command;
-    merge.reports.files.check()?;
+    let mut paths = Paths::default();
+    merge.reports.files.claim(&mut paths)?;
+    paths.reads("a report that is read", &merge.shards);
+    paths.check()?;
     let shards = merge.shards.iter().map(|path| read(path));
     let audit = Audit::merge(shards.collect::<anyhow::Result<Vec<Audit>>>()?)?;
     let is_whole = merge.reports.give(&audit)?;

@@ -8,6 +8,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 
 use super::output::{say, sentence, tell, write};
+use super::paths::Paths;
 
 /// How many nodes of a model have the graph around them in its report.
 pub(super) const PICTURES: usize = 300;
@@ -62,10 +63,11 @@ impl ReportFiles {
         self.report.is_empty()
     }
 
-    /// Refuses files whose ending no format has, before anything is done.
-    pub(super) fn check(&self) -> anyhow::Result<()> {
+    /// Claims the files, and refuses those whose ending no format has, before anything is done.
+    pub(super) fn claim(&self, paths: &mut Paths) -> anyhow::Result<()> {
         for path in &self.report {
             Format::of(path)?;
+            paths.may_write("a report", [path]);
         }
         Ok(())
     }

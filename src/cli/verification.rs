@@ -1,7 +1,7 @@
 //! How models are compared: the flags, and the comparison as the report tells it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -10,10 +10,12 @@ use bnfold::apply::Applied;
 use bnfold::engine::{EngineChoice, ModelBytes};
 use bnfold::onnx::Model;
 use bnfold::report::Verification;
-use bnfold::verify::data::{read_npy, read_samples};
+use bnfold::verify::data::{read_npy, read_samples, sources};
 use bnfold::verify::isolated::{Limits, Source, Worker, verify_isolated};
 use bnfold::verify::{Draw, Tolerance, Verification as Found, VerifyOptions};
 use clap::{Args, ValueEnum};
+
+use super::paths::Paths;
 
 /// Flags of the samples that models are run on.
 #[derive(Args, Clone, Debug)]
@@ -29,7 +31,16 @@ pub(super) struct Sampling {
     pub(super) inputs: Vec<PathBuf>,
     /// What an input is drawn from: normal:0,1, uniform:0,255, int:0..1000 or an .npy file (may be repeated)
     #[arg(long, value_name = "NAME=DRAW", value_parser = draw)]
-    pub(super) input: Vec<(String, Draw)>,
+    input: Vec<GivenDraw>,
+}
+
+/// What an input is drawn from.
+#[derive(Clone, Debug)]
+struct GivenDraw {
+    name: String,
+    draw: Draw,
+    /// The file that it was read from, if it was.
+    file: Option<PathBuf>,
 }
 
 /// Flags of the comparison.
@@ -86,27 +97,33 @@ fn allowance(text: &str) -> Result<f64, String> {
 }
 
 /// What is given by name, each name once.
-fn by_name<T: Clone>(flag: &str, given: &[(String, T)]) -> anyhow::Result<BTreeMap<String, T>> {
+fn by_name<T>(
+    flag: &str,
+    given: impl Iterator<Item = (String, T)>,
+) -> anyhow::Result<BTreeMap<String, T>> {
     let mut map = BTreeMap::new();
     for (name, what) in given {
-        if map.insert(name.clone(), what.clone()).is_some() {
+        if map.contains_key(&name) {
             bail!("{flag} gives {name:?} twice; give it once");
         }
+        map.insert(name, what);
     }
     Ok(map)
 }
 
-fn draw(text: &str) -> Result<(String, Draw), String> {
+fn draw(text: &str) -> Result<GivenDraw, String> {
     let wrong = || format!("{text:?} is not NAME=DRAW, like x=uniform:0,255 or x=image.npy");
     let (name, what) = text
         .split_once('=')
         .filter(|(name, _)| !name.is_empty())
         .ok_or_else(wrong)?;
-    let draw = match what.ends_with(".npy") {
-        true => Draw::Value(read_npy(Path::new(what)).map_err(|error| error.to_string())?),
-        false => what.parse().map_err(|_| wrong())?,
+    let file = what.ends_with(".npy").then(|| PathBuf::from(what));
+    let draw = match &file {
+        Some(path) => Draw::Value(read_npy(path).map_err(|error| error.to_string())?),
+        None => what.parse().map_err(|_| wrong())?,
     };
-    Ok((name.to_owned(), draw))
+    let name = name.to_owned();
+    Ok(GivenDraw { name, draw, file })
 }
 
 fn dimension(text: &str) -> Result<(String, usize), String> {
@@ -128,6 +145,20 @@ impl Sampling {
     pub(super) fn is_given(&self) -> bool {
         !(self.dim.is_empty() && self.inputs.is_empty() && self.input.is_empty())
     }
+
+    /// What inputs are drawn from, in the order in which that was said.
+    pub(super) fn draws(&self) -> impl Iterator<Item = (String, Draw)> {
+        let given = self.input.iter();
+        given.map(|given| (given.name.clone(), given.draw.clone()))
+    }
+}
+
+/// Claims the files of sample data.
+pub(super) fn claim_data(data: &[PathBuf], paths: &mut Paths) -> anyhow::Result<()> {
+    for source in sources(data, None)? {
+        paths.reads("sample data that is read", source.files()?);
+    }
+    Ok(())
 }
 
 impl Checking {
@@ -137,6 +168,14 @@ impl Checking {
             max_memory: self.max_memory.map(|mebibytes| mebibytes / jobs.max(1)),
             ..self.clone()
         }
+    }
+
+    /// Claims the files of the samples.
+    pub(super) fn claim(&self, paths: &mut Paths) -> anyhow::Result<()> {
+        let drawn = self.sampling.input.iter();
+        let drawn = drawn.filter_map(|given| given.file.as_ref());
+        paths.reads("sample data that is read", drawn);
+        claim_data(&self.sampling.inputs, paths)
     }
 
     fn worker(&self) -> anyhow::Result<Worker> {
@@ -168,7 +207,7 @@ impl Checking {
         options.engine = self.engine()?;
         options.samples = self.samples as usize;
         options.seed = self.sampling.seed;
-        options.dims = by_name("--dim", &self.sampling.dim)?;
+        options.dims = by_name("--dim", self.sampling.dim.iter().cloned())?;
         options.tolerance = match (self.atol, self.rtol) {
             (None, None) => Tolerance::Yardstick {
                 k: self.k,
@@ -176,7 +215,7 @@ impl Checking {
             },
             (atol, rtol) => Tolerance::Fixed { atol, rtol },
         };
-        options.draws = by_name("--input", &self.sampling.input)?;
+        options.draws = by_name("--input", self.sampling.draws())?;
         options.layers = self.layers;
         if !self.sampling.inputs.is_empty() {
             options.data = read_samples(&self.sampling.inputs)?;

@@ -3,12 +3,14 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
-use bnfold::onnx::{Edits, ExternalPolicy, ReadOptions, SaveOptions, Saved, WriteError};
+use anyhow::Context as _;
+use bnfold::onnx::source::FileIdentity;
+use bnfold::onnx::{Edits, ExternalPolicy, Model, ReadOptions, SaveOptions, Saved, WriteError};
 use bnfold::report::OutputSummary;
 use clap::{Args, ValueEnum};
 
 use super::output::{say, tell, tell_leftovers, write};
+use super::paths::Paths;
 
 /// Flags of what is written.
 #[derive(Args, Debug)]
@@ -58,37 +60,44 @@ impl Writing {
         }
     }
 
-    /// Refuses a target that is in no directory, before work is spent on it.
-    pub(super) fn check_directory(&self) -> anyhow::Result<()> {
-        let Some(target) = self.output.as_deref() else {
-            return Ok(());
-        };
-        match target.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() && !parent.is_dir() => bail!(
-                "cannot write {}: {} is no directory; create it first",
-                target.display(),
-                parent.display()
-            ),
-            _ => Ok(()),
+    /// Claims the files that are named, before work is spent on them.
+    pub(super) fn claim(&self, paths: &mut Paths) -> anyhow::Result<()> {
+        if let Some(target) = self.output.as_deref().filter(|_| !self.is_stdout()) {
+            paths.writes("the result", target)?;
         }
-    }
-
-    /// Refuses a report that cannot be written, before the result is.
-    pub(super) fn check_report(&self) -> anyhow::Result<()> {
-        let Some(path) = &self.json else {
-            return Ok(());
-        };
-        let directory = match path.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
-        if path.is_dir() || !directory.is_dir() {
-            bail!(
-                "cannot write the report {}: give the name of a file in a directory that exists",
-                path.display()
-            );
+        if let Some(path) = &self.json {
+            paths.writes("the JSON report", path)?;
         }
         Ok(())
+    }
+
+    /// Claims the model's files and those that its name brings with it, and refuses what would replace another.
+    pub(super) fn check(&self, model: &Model, mut paths: Paths) -> anyhow::Result<()> {
+        paths.reads("the model that is read", model.path());
+        paths.reads("a data file of the model that is read", model.paths());
+        let target = match &self.output {
+            Some(target) if !self.is_stdout() => {
+                model.check_target(target, false)?;
+                Some(target.as_path())
+            }
+            Some(_) => None,
+            None => model.path(),
+        };
+        let data = target.map(|target| model.data_targets(target, self.external()));
+        // Which data file of the model may be replaced is settled when it is saved.
+        let own: Vec<FileIdentity> = model.paths().map(FileIdentity::of).collect();
+        let mut data = data.unwrap_or_default();
+        data.retain(|path| !own.contains(&FileIdentity::of(path)));
+        paths.may_write("the result's data file", data);
+        paths.check()
+    }
+
+    fn external(&self) -> ExternalPolicy {
+        match self.external_data {
+            External::Auto => ExternalPolicy::Auto,
+            External::Always => ExternalPolicy::Always,
+            External::Never => ExternalPolicy::Never,
+        }
     }
 
     /// Writes edits to the target, or over the model.
@@ -99,11 +108,7 @@ impl Writing {
     ) -> anyhow::Result<Result<OutputSummary, WriteError>> {
         let target = self.output.as_deref().unwrap_or(model);
         let save = SaveOptions {
-            external_data: match self.external_data {
-                External::Auto => ExternalPolicy::Auto,
-                External::Always => ExternalPolicy::Always,
-                External::Never => ExternalPolicy::Never,
-            },
+            external_data: self.external(),
             size_threshold: self.size_threshold,
             in_place: self.in_place,
             ..SaveOptions::default()

@@ -102,6 +102,11 @@ impl Model {
         self.files.path()
     }
 
+    /// The files on disk that the model is read from: its own, and its data files.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.files.stamps().map(|(path, _)| path)
+    }
+
     /// The directory that external data is looked for in.
     pub fn directory(&self) -> Option<&Path> {
         self.path().map(external::directory_of)

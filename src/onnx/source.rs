@@ -1,8 +1,14 @@
-//! Where bytes come from: anything that reads at an offset, and the marks by which a changed file is noticed.
+//! Where bytes come from: anything that reads at an offset, and the marks by which a file is known and its change noticed.
 
 use std::fs::{File, Metadata};
 use std::io;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+use super::external::directory_of;
+
+/// Links that lead to links, as deep as systems follow them.
+pub(crate) const MOST_LINKS: usize = 40;
 
 /// Something that reads at an offset without a position of its own.
 pub trait ReadAt: Send + Sync + std::fmt::Debug {
@@ -72,6 +78,55 @@ impl Stamp {
     }
 }
 
+/// What paths that lead to one file have in common, whether it exists yet or not.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum FileIdentity {
+    /// Device and inode.
+    Node(u64, u64),
+    /// The path with all links followed, where there is no file yet or the system has no inodes.
+    Path(PathBuf),
+}
+
+impl FileIdentity {
+    /// The identity of what a path leads to.
+    pub fn of(path: &Path) -> FileIdentity {
+        let metadata = std::fs::metadata(path).ok();
+        FileIdentity::known(path, metadata.and_then(|metadata| identity(&metadata)))
+    }
+
+    /// The identity of a file whose device and inode are known, as far as the system has them.
+    pub(crate) fn known(path: &Path, node: Option<(u64, u64)>) -> FileIdentity {
+        match node {
+            Some((device, inode)) => FileIdentity::Node(device, inode),
+            None => FileIdentity::Path(canonical(path)),
+        }
+    }
+}
+
+/// A path with links followed, up to what does not exist.
+fn canonical(path: &Path) -> PathBuf {
+    let path = followed(path);
+    if let Ok(canonical) = path.canonicalize() {
+        return canonical;
+    }
+    match (directory_of(&path).canonicalize(), path.file_name()) {
+        (Ok(directory), Some(name)) => directory.join(name),
+        _ => path,
+    }
+}
+
+/// What the links at a path lead to, which need not exist.
+pub fn followed(path: &Path) -> PathBuf {
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        match std::fs::read_link(&path) {
+            Ok(next) => path = directory_of(&path).join(next),
+            Err(_) => break,
+        }
+    }
+    path
+}
+
 #[cfg(unix)]
 fn identity(metadata: &Metadata) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;
@@ -93,4 +148,27 @@ pub(crate) fn link_count(metadata: &Metadata) -> u64 {
 #[cfg(not(unix))]
 pub(crate) fn link_count(_: &Metadata) -> u64 {
     1
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_to_one_file_are_known_as_one_before_and_after_it_exists() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        std::fs::create_dir(at("sub")).unwrap();
+        std::os::unix::fs::symlink("file", at("link")).unwrap();
+        let same = |other: &str| FileIdentity::of(&at(other)) == FileIdentity::of(&at("file"));
+        for exists in [false, true] {
+            for other in ["link", "sub/../file", "./file"] {
+                assert!(same(other), "{other}, {exists}");
+            }
+            assert!(!same("other") && !same("sub/file"), "{exists}");
+            std::fs::write(at("file"), b"x").unwrap();
+        }
+        std::fs::hard_link(at("file"), at("hard")).unwrap();
+        assert!(same("hard"));
+    }
 }

@@ -168,7 +168,7 @@ impl Edits<'_> {
         options: &SaveOptions,
         gate: &Gate<'_>,
     ) -> Result<Saved, WriteError> {
-        target::check_target(self.model, target, options.in_place)?;
+        self.model.check_target(target, options.in_place)?;
         let plan = self.plan(target, options)?;
         let place = Place::new(target, self.model.files.path(), gate);
         let mut leftovers = place.sweep(directory_of(target), Purpose::Output);

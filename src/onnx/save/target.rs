@@ -4,14 +4,11 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::io_error;
+use super::{ExternalPolicy, copies, io_error};
 use crate::onnx::error::WriteError;
 use crate::onnx::external::directory_of;
 use crate::onnx::load::Model;
-use crate::onnx::source::Stamp;
-
-/// Links that lead to links, as deep as systems follow them.
-const MOST_LINKS: usize = 40;
+use crate::onnx::source::{FileIdentity, MOST_LINKS, followed};
 
 /// What stands at a target's path.
 pub(super) enum Destination {
@@ -70,34 +67,44 @@ fn protected(file: &Path) -> WriteError {
     )
 }
 
-/// Refuses targets that are a file of the model, unless it is the model itself and that is allowed.
-pub(super) fn check_target(model: &Model, target: &Path, in_place: bool) -> Result<(), WriteError> {
-    match model_file(model, target) {
-        Some(path) if Some(path) != model.path() => Err(refused(
-            target,
-            "it is the model's own data file; choose another name",
-        )),
-        Some(_) if !in_place => Err(refused(
-            target,
-            "it is the model that is read; choose another name, or allow writing in place",
-        )),
-        _ => Ok(()),
+impl Model {
+    /// Refuses targets that are a file of the model, unless it is the model itself and that is allowed.
+    ///
+    /// # Errors
+    /// [`WriteError::Refused`], with what the target is.
+    pub fn check_target(&self, target: &Path, in_place: bool) -> Result<(), WriteError> {
+        match model_file(self, target) {
+            Some(path) if Some(path) != self.path() => Err(refused(
+                target,
+                "it is the model's own data file; choose another name",
+            )),
+            Some(_) if !in_place => Err(refused(
+                target,
+                "it is the model that is read; choose another name, or allow writing in place",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Where the data of what is saved to a target may go.
+    pub fn data_targets(&self, target: &Path, which: ExternalPolicy) -> Vec<PathBuf> {
+        if which == ExternalPolicy::Never {
+            return Vec::new();
+        }
+        let target = followed(target);
+        let copied = copies(self, &target).into_iter().map(|(path, _)| path);
+        let new = data_name(&target).ok().map(PathBuf::from);
+        let paths = copied.chain(new);
+        paths.map(|path| target.with_file_name(path)).collect()
     }
 }
 
 /// The file of the model that a path leads to, if it leads to one.
 fn model_file<'a>(model: &'a Model, target: &Path) -> Option<&'a Path> {
-    let metadata = fs::metadata(target).ok()?;
-    let identity = Stamp::of(&metadata).identity;
-    let canonical = target.canonicalize().ok();
-    let same = |path: &Path, stamp: &Stamp| match identity {
-        Some(_) => stamp.identity == identity,
-        None => path.canonicalize().ok() == canonical,
-    };
-    model
-        .files
-        .stamps()
-        .find(|(path, stamp)| same(path, stamp))
+    let wanted = FileIdentity::of(target);
+    let mut files = model.files.stamps();
+    files
+        .find(|(path, stamp)| FileIdentity::known(path, stamp.identity) == wanted)
         .map(|(path, _)| path)
 }
 

@@ -56,19 +56,25 @@ fn list(
         found.extend(sets.into_iter().map(Source::Set));
         return Ok(());
     }
-    let failed = |error: std::io::Error| DataError::new(directory, error.to_string());
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(directory).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let is_data = matches!(extension(&path), Some("npz" | "npy" | "pb"));
-        files.extend(is_data.then_some(path));
-    }
+    let files = data_files(directory)?;
     if files.is_empty() {
         let reason = "it holds neither .npz, .npy or .pb files nor test_data_set_* folders";
         return Err(DataError::new(directory, reason));
     }
-    files.sort();
     files.iter().try_for_each(|file| sort(file, found, loose))
+}
+
+/// The files in a folder that may hold data, by name.
+fn data_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let failed = |error: std::io::Error| DataError::new(folder, error.to_string());
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let is_data = matches!(extension(&path), Some("npz" | "npy" | "pb"));
+        files.extend(is_data.then_some(path));
+    }
+    files.sort();
+    Ok(files)
 }
 
 fn sort(path: &Path, found: &mut Vec<Source>, loose: &mut Vec<PathBuf>) -> Result<(), DataError> {
@@ -88,6 +94,19 @@ fn extension(path: &Path) -> Option<&str> {
 }
 
 impl Source {
+    /// The files that the sample is read from.
+    ///
+    /// # Errors
+    /// A folder that cannot be listed.
+    pub fn files(&self) -> Result<Vec<PathBuf>, DataError> {
+        match self {
+            Source::Archive(path) => Ok(vec![path.clone()]),
+            Source::Set(folder) => data_files(folder),
+            Source::Loose(paths) => Ok(paths.clone()),
+            Source::Given(_) => Ok(Vec::new()),
+        }
+    }
+
     /// Reads the sample.
     ///
     /// # Errors
