@@ -93,6 +93,61 @@ fn files_directories_and_patterns_name_each_model_once() {
 }
 
 #[test]
+fn patterns_may_climb_and_repeat_separators() {
+    let desk = zoo();
+    for (pattern, n_models) in [
+        ("./zoo//*.onnx", 2),
+        ("zoo/*/../dead.onnx", 1),
+        ("**/*.onnx", 3),
+        ("./**/deep/*", 1),
+        ("zoo/[cd]*", 2),
+    ] {
+        let said = stdout(&desk.run(&["check", pattern, "--no-verify"]));
+        let models = format!("{n_models} model");
+        assert!(said.contains(&models), "{pattern}: {said}");
+        assert!(!said.contains("./zoo"), "{pattern}: {said}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn directories_that_links_lead_back_to_are_looked_through_once() {
+    use std::os::unix::fs::symlink;
+    let desk = zoo();
+    for (to, link) in [
+        ("..", "zoo/a"),
+        ("..", "zoo/deep/b"),
+        (".", "zoo/deep/c"),
+        ("../elsewhere", "zoo/linked"),
+        ("linked", "zoo/again"),
+    ] {
+        symlink(to, desk.path(link)).expect("a link");
+    }
+    std::fs::create_dir(desk.path("elsewhere")).expect("a directory");
+    desk.put("elsewhere/clean.onnx", &clean());
+    for argument in ["zoo", "zoo/**/*.onnx"] {
+        let output = desk.run(&["check", argument, "--report", "r.json"]);
+        assert_eq!(code(&output), 1, "{}", stderr(&output));
+        let report = json(&desk, "r.json");
+        let models = report["models"].as_array().expect("a list").iter();
+        let paths: Vec<&Value> = models.map(|model| &model["path"]).collect();
+        let expected = [
+            "zoo/a/elsewhere/clean.onnx",
+            "zoo/clean.onnx",
+            "zoo/dead.onnx",
+            "zoo/deep/foldable.onnx",
+        ];
+        assert_eq!(paths, expected, "{argument}");
+    }
+    let behind = desk.run(&["check", "zoo/l*/*.onnx"]);
+    assert!(
+        stdout(&behind).starts_with("1 model:"),
+        "{}",
+        stdout(&behind)
+    );
+}
+
+#[test]
 fn severities_come_from_flags_before_the_configuration() {
     let desk = zoo();
     let model = ["check", "zoo/dead.onnx"];

@@ -20,6 +20,7 @@ mod reports;
 mod selection;
 mod verification;
 mod verify;
+mod walk;
 mod writing;
 
 use clap::{Parser, Subcommand};

@@ -2,48 +2,38 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
-use glob::Pattern;
+use anyhow::bail;
+
+use super::walk;
 
 /// The models that the arguments stand for, each once, in the order of their paths.
 pub(super) fn find(arguments: &[String]) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for argument in arguments {
-        let path = Path::new(argument);
-        if path.is_dir() {
-            let pattern = format!(
-                "{}/**/*.onnx",
-                Pattern::escape(argument.trim_end_matches('/'))
-            );
-            let before = found.len();
-            matches(&pattern, &mut found)?;
-            if found.len() == before {
-                bail!("the directory {argument} holds no .onnx file");
-            }
-        } else if path.exists() || !argument.contains(['*', '?', '[']) {
-            found.push(path.to_owned());
-        } else {
-            let before = found.len();
-            matches(argument, &mut found)?;
-            if found.len() == before {
-                bail!("no file matches {argument}");
-            }
-        }
+        found.extend(stands_for(argument)?);
     }
     found.sort();
     found.dedup();
     Ok(found)
 }
 
-fn matches(pattern: &str, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    let paths = glob::glob(pattern).with_context(|| format!("{pattern} is no pattern"))?;
-    for path in paths {
-        let path = path.with_context(|| format!("cannot look through {pattern}"))?;
-        if path.is_file() {
-            found.push(path);
+fn stands_for(argument: &str) -> anyhow::Result<Vec<PathBuf>> {
+    let path = Path::new(argument);
+    if path.is_dir() {
+        let found = walk::models_below(path)?;
+        if found.is_empty() {
+            bail!("the directory {argument} holds no .onnx file");
         }
+        return Ok(found);
     }
-    Ok(())
+    if path.exists() || !argument.contains(walk::is_special) {
+        return Ok(vec![path.to_owned()]);
+    }
+    let found = walk::matches(argument)?;
+    if found.is_empty() {
+        bail!("no file matches {argument}");
+    }
+    Ok(found)
 }
 
 /// A path as it stands in reports, the same on every system.
