@@ -147,6 +147,36 @@ fn directories_that_links_lead_back_to_are_looked_through_once() {
     );
 }
 
+#[cfg(unix)]
+#[test]
+fn models_of_every_name_are_checked() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    let desk = zoo();
+    let nameless = desk.path("zoo").join(OsStr::from_bytes(b"bad\xff.onnx"));
+    std::fs::write(&nameless, foldable()).expect("a file");
+    desk.put("zoo/UPPER.ONNX", &foldable());
+    std::os::unix::fs::symlink("nowhere", desk.path("zoo/gone.onnx")).expect("a link");
+    for argument in ["zoo", "zoo/*.[oO][nN][nN][xX]"] {
+        let output = desk.run(&["check", argument]);
+        assert_eq!(code(&output), 2, "{}", stderr(&output));
+        let said = stdout(&output);
+        for line in [
+            "zoo/bad\u{fffd}.onnx: warning foldable",
+            "zoo/UPPER.ONNX: warning foldable",
+            "zoo/gone.onnx: trouble: cannot read zoo/gone.onnx",
+        ] {
+            assert!(said.contains(line), "{argument}: {said}");
+        }
+    }
+    let named = std::process::Command::new(env!("CARGO_BIN_EXE_bnfold"))
+        .arg("check")
+        .arg(&nameless)
+        .output();
+    let named = named.expect("the program runs");
+    assert_eq!(code(&named), 1, "{}", stderr(&named));
+}
+
 #[test]
 fn severities_come_from_flags_before_the_configuration() {
     let desk = zoo();

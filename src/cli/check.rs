@@ -33,7 +33,7 @@ use super::verification::Checking;
 pub(super) struct CheckArgs {
     /// Models, directories that hold some, or patterns like 'zoo/**/*.onnx'
     #[arg(required = true, value_name = "MODEL|DIR|GLOB")]
-    models: Vec<String>,
+    models: Vec<PathBuf>,
     /// The configuration; else the nearest bnfold.toml from the working directory up
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,

@@ -7,7 +7,7 @@ use anyhow::bail;
 use super::walk;
 
 /// The models that the arguments stand for, each once, in the order of their paths.
-pub(super) fn find(arguments: &[String]) -> anyhow::Result<Vec<PathBuf>> {
+pub(super) fn find(arguments: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for argument in arguments {
         found.extend(stands_for(argument)?);
@@ -17,21 +17,22 @@ pub(super) fn find(arguments: &[String]) -> anyhow::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn stands_for(argument: &str) -> anyhow::Result<Vec<PathBuf>> {
-    let path = Path::new(argument);
-    if path.is_dir() {
-        let found = walk::models_below(path)?;
+fn stands_for(argument: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if argument.is_dir() {
+        let found = walk::models_below(argument)?;
         if found.is_empty() {
-            bail!("the directory {argument} holds no .onnx file");
+            bail!("the directory {} holds no .onnx file", argument.display());
         }
         return Ok(found);
     }
-    if path.exists() || !argument.contains(walk::is_special) {
-        return Ok(vec![path.to_owned()]);
-    }
-    let found = walk::matches(argument)?;
+    let pattern = argument.to_str();
+    let pattern = pattern.filter(|text| text.contains(walk::is_special));
+    let Some(pattern) = pattern.filter(|_| !walk::is_there(argument)) else {
+        return Ok(vec![argument.to_owned()]);
+    };
+    let found = walk::matches(pattern)?;
     if found.is_empty() {
-        bail!("no file matches {argument}");
+        bail!("no file matches {pattern}");
     }
     Ok(found)
 }

@@ -1,5 +1,6 @@
 //! The files that a pattern stands for: a walk through directories that ends, whatever links they hold.
 //!
+//! What is there by name counts, though it may be a link to nothing or have a name that is not UTF-8.
 //! A directory is looked through once for each part of the pattern, under the name that no link gives it where it has one.
 
 use std::collections::{HashSet, VecDeque};
@@ -17,13 +18,18 @@ enum Part {
     /// `**`: any number of directories.
     AnyDepth,
     /// Names that match.
-    Matching(Pattern),
+    Matching(Pattern, MatchOptions),
 }
 
-/// The files below a directory that are called `*.onnx`.
+/// The files below a directory that are called `*.onnx`, in small or capital letters.
 pub(super) fn models_below(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut parts = literals(directory);
-    parts.extend([Part::AnyDepth, Part::Matching(Pattern::new("*.onnx")?)]);
+    let any_case = MatchOptions {
+        case_sensitive: false,
+        ..MatchOptions::new()
+    };
+    let models = Part::Matching(Pattern::new("*.onnx")?, any_case);
+    parts.extend([Part::AnyDepth, models]);
     Walk::new(&parts).run()
 }
 
@@ -38,7 +44,7 @@ pub(super) fn matches(pattern: &str) -> anyhow::Result<Vec<PathBuf>> {
         let text = path.to_string_lossy();
         parts.push(match Pattern::new(&text).with_context(wrong)? {
             _ if text == "**" => Part::AnyDepth,
-            matching if text.contains(is_special) => Part::Matching(matching),
+            matching if text.contains(is_special) => Part::Matching(matching, MatchOptions::new()),
             _ => Part::Literal(path),
         });
     }
@@ -98,9 +104,9 @@ impl<'p> Walk<'p> {
         }
         let (names, next) = match part {
             Part::Literal(name) => (vec![name.clone()], at + 1),
-            Part::Matching(pattern) => {
+            Part::Matching(pattern, options) => {
                 let mut names = names(directory)?;
-                names.retain(|name| is_match(pattern, name));
+                names.retain(|name| pattern.matches_with(&name.to_string_lossy(), *options));
                 (names, at + 1)
             }
             Part::AnyDepth => {
@@ -119,7 +125,7 @@ impl<'p> Walk<'p> {
         if !path.is_dir() {
             let is_end = next > at && next == self.parts.len();
             self.found
-                .extend((is_end && path.is_file()).then_some(path));
+                .extend((is_end && is_there(&path)).then_some(path));
         } else if path.is_symlink() {
             self.links.push_back((path, next));
         } else {
@@ -129,8 +135,9 @@ impl<'p> Walk<'p> {
     }
 }
 
-fn is_match(pattern: &Pattern, name: &Path) -> bool {
-    pattern.matches_with(&name.to_string_lossy(), MatchOptions::new())
+/// Whether something has that name, be it a link to nothing.
+pub(super) fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 /// The names in a directory, in their order.
