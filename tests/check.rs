@@ -284,6 +284,38 @@ fn two_shards_merge_into_what_one_check_gives() {
 }
 
 #[test]
+fn merged_reports_answer_as_their_checks_did() {
+    let desk = zoo();
+    let merge = ["report", "merge", "r.json"];
+    for (configuration, model, expected) in [
+        ("", "zoo/deep", 1),
+        ("fail-on = \"error\"\n", "zoo/deep", 0),
+        ("", "zoo/dead.onnx", 0),
+        ("fail-on = \"note\"\n", "zoo/dead.onnx", 1),
+    ] {
+        desk.put("bnfold.toml", configuration.as_bytes());
+        let check = desk.run(&["check", model, "--report", "r.json"]);
+        // Where reports are merged, there need be no configuration.
+        std::fs::remove_file(desk.path("bnfold.toml")).expect("a file");
+        let merged = desk.run(&merge);
+        let codes = (code(&check), code(&merged));
+        assert_eq!(codes, (expected, expected), "{configuration}");
+    }
+    desk.run(&[
+        "check",
+        "zoo/dead.onnx",
+        "--fail-on",
+        "note",
+        "--report",
+        "r.json",
+    ]);
+    assert_eq!(code(&desk.run(&merge)), 1);
+    let lax = [&merge[..], &["--fail-on", "error", "--report", "lax.json"]].concat();
+    assert_eq!(code(&desk.run(&lax)), 0);
+    assert_eq!(json(&desk, "lax.json")["fail_on"], "error");
+}
+
+#[test]
 fn reports_that_can_be_written_are_written() {
     let desk = zoo();
     let arguments = [

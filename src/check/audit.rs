@@ -20,6 +20,9 @@ pub struct Audit {
     pub schema: String,
     /// The program's version.
     pub version: String,
+    /// The least severity that makes the answer no, where a check decided on one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fail_on: Option<Severity>,
     /// The models, by path.
     pub models: Vec<Audited>,
 }
@@ -65,16 +68,18 @@ impl Audit {
         Audit {
             schema: SCHEMA.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            fail_on: None,
             models,
         }
     }
 
-    /// One audit of the models of several.
+    /// One audit of the models of several; the strictest decides which findings make the answer no.
     ///
     /// # Errors
     /// If one is of another schema, or a model is in several.
     pub fn merge(audits: Vec<Audit>) -> Result<Audit, MergeError> {
         let mut models = BTreeMap::new();
+        let fail_on = audits.iter().filter_map(|audit| audit.fail_on).min();
         for audit in audits {
             if audit.schema != SCHEMA {
                 let found = audit.schema;
@@ -87,7 +92,10 @@ impl Audit {
                 }
             }
         }
-        Ok(Audit::new(models.into_values().collect()))
+        Ok(Audit {
+            fail_on,
+            ..Audit::new(models.into_values().collect())
+        })
     }
 
     /// Findings that the baseline does not hold, each with its model.
@@ -131,6 +139,14 @@ mod tests {
         let merged = Audit::merge(vec![audit(&["c", "a"]), audit(&[]), audit(&["b"])]).unwrap();
         let paths: Vec<&str> = merged.models.iter().map(|m| m.path.as_str()).collect();
         assert_eq!(paths, ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn the_strictest_of_merged_shards_decides() {
+        let [mut lax, mut strict] = [audit(&["a"]), audit(&["b"])];
+        (lax.fail_on, strict.fail_on) = (Some(Severity::Error), Some(Severity::Note));
+        let merged = Audit::merge(vec![lax, strict, audit(&["c"])]).unwrap();
+        assert_eq!(merged.fail_on, Some(Severity::Note));
     }
 
     #[test]

@@ -114,12 +114,13 @@ pub(super) fn run(arguments: &CheckArgs) -> anyhow::Result<Exit> {
             .iter_mut()
             .for_each(|audited| baseline.accept(audited));
     }
+    let least = arguments.fail_on.map(Severity::from).or(config.fail_on);
+    audit.fail_on = Some(least.unwrap_or(Severity::Warning));
     let is_whole = arguments.reports.give(&audit)?;
     if let (Some(path), Some(baseline)) = (&arguments.write_baseline, written) {
         write(path, &baseline.render())?;
     }
-    let least = arguments.fail_on.map(Severity::from).or(config.fail_on);
-    Ok(answer(&audit, is_whole, least.unwrap_or(Severity::Warning)))
+    Ok(answer(&audit, is_whole))
 }
 
 /// The files that are named, and the data files of the models where one of them could be written over.
@@ -161,10 +162,11 @@ const GLANCE: ReadOptions = ReadOptions {
 };
 
 /// Trouble goes before findings; what is accepted, or less grave than the least severity, does not count.
-pub(super) fn answer(audit: &Audit, is_whole: bool, least: Severity) -> Exit {
+pub(super) fn answer(audit: &Audit, is_whole: bool) -> Exit {
     if !is_whole || audit.troubles().next().is_some() {
         return Exit::Trouble;
     }
+    let least = audit.fail_on.unwrap_or(Severity::Warning);
     match audit.open().any(|(_, finding)| finding.severity >= least) {
         true => Exit::No,
         false => Exit::Yes,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
-use bnfold::check::Audit;
+use bnfold::check::{Audit, Severity};
 use clap::{Args, Subcommand};
 
 use super::Exit;
@@ -30,9 +30,9 @@ struct MergeArgs {
     /// JSON reports of bnfold check
     #[arg(required = true, value_name = "REPORT")]
     shards: Vec<PathBuf>,
-    /// The least severity that makes the answer no
-    #[arg(long, value_enum, default_value_t = FailOn::Warning, value_name = "SEVERITY")]
-    fail_on: FailOn,
+    /// The least severity that makes the answer no; else what the checks were told
+    #[arg(long, value_enum, value_name = "SEVERITY")]
+    fail_on: Option<FailOn>,
     #[command(flatten)]
     reports: Reports,
 }
@@ -44,9 +44,10 @@ pub(super) fn run(arguments: &ReportArgs) -> anyhow::Result<Exit> {
     paths.reads("a report that is read", &merge.shards);
     paths.check()?;
     let shards = merge.shards.iter().map(|path| read(path));
-    let audit = Audit::merge(shards.collect::<anyhow::Result<Vec<Audit>>>()?)?;
+    let mut audit = Audit::merge(shards.collect::<anyhow::Result<Vec<Audit>>>()?)?;
+    audit.fail_on = merge.fail_on.map(Severity::from).or(audit.fail_on);
     let is_whole = merge.reports.give(&audit)?;
-    Ok(answer(&audit, is_whole, merge.fail_on.into()))
+    Ok(answer(&audit, is_whole))
 }
 
 fn read(path: &Path) -> anyhow::Result<Audit> {
