@@ -315,21 +315,16 @@ fn merged_reports_answer_as_their_checks_did() {
     assert_eq!(json(&desk, "lax.json")["fail_on"], "error");
 }
 
+#[cfg(unix)]
 #[test]
 fn reports_that_can_be_written_are_written() {
     let desk = zoo();
-    let arguments = [
-        "check",
-        "zoo",
-        "--report",
-        "nowhere/a.json",
-        "--report",
-        "b.json",
-    ];
+    std::os::unix::fs::symlink("/dev/full", desk.path("a.json")).expect("a link");
+    let arguments = ["check", "zoo", "--report", "a.json", "--report", "b.json"];
     let output = desk.run(&arguments);
     assert_eq!(code(&output), 2);
     assert!(
-        stderr(&output).starts_with("bnfold: cannot write nowhere/a.json"),
+        stderr(&output).starts_with("bnfold: cannot write a.json"),
         "{}",
         stderr(&output)
     );

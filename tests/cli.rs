@@ -606,14 +606,8 @@ fn a_fold_writes_reports_of_what_is_left() {
     let results = &read("a.sarif")["runs"][0]["results"];
     assert_eq!(results[0]["ruleId"], "dead-channel");
     desk.put("bnfold.toml", b"[severity]\ndead-channel = \"off\"\n");
-    let unwritable = [&fold[..], &["nowhere/a.md", "--report", "b.json"]].concat();
-    let output = desk.run(&unwritable);
-    assert_eq!(code(&output), 2);
-    assert!(
-        stderr(&output).contains("nowhere/a.md"),
-        "{}",
-        stderr(&output)
-    );
+    let output = desk.run(&[&fold[..], &["b.json"]].concat());
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
     assert_eq!(
         read("b.json")["models"][0]["findings"],
         serde_json::json!([])

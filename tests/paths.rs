@@ -199,3 +199,50 @@ fn what_may_be_replaced_is() {
         assert_eq!(code(&output), 0, "{line}: {}", stderr(&output));
     }
 }
+
+#[test]
+fn what_has_no_directory_is_refused_before_the_work() {
+    let desk = laid();
+    for line in [
+        "m.onnx -o o.onnx --report no/r.html",
+        "m.onnx -o o.onnx --json no/r.json",
+        "m.onnx -o no/dir/o.onnx",
+        "check m.onnx --report no/r.md",
+        "check m.onnx --write-baseline no/b.json",
+        "report merge bnfold.toml --report no/r.md",
+    ] {
+        refused(&desk, line, " is no directory; create it first");
+    }
+    std::fs::create_dir(desk.path("r.json")).expect("a directory");
+    for line in [
+        "m.onnx -o o.onnx --report r.json",
+        "m.onnx -o data",
+        "check m.onnx --write-baseline data",
+    ] {
+        refused(
+            &desk,
+            line,
+            "it is a directory; give the name of a file in it",
+        );
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_report_that_cannot_be_printed_is_told_of() {
+    let desk = laid();
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_bnfold"))
+        .current_dir(desk.path(""))
+        .args(["m.onnx", "-o", "o.onnx"])
+        .stdout(full.expect("the device"))
+        .output();
+    let output = output.expect("the program runs");
+    assert_eq!(code(&output), 2);
+    let said = stderr(&output);
+    assert!(
+        said.contains("cannot print the report to standard output"),
+        "{said}"
+    );
+    assert!(desk.path("o.onnx").is_file());
+}

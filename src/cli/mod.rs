@@ -51,7 +51,8 @@ Examples:
 Exit status:
   0  written, and equivalent to the original
   1  the result would not be equivalent; nothing is written
-  2  trouble: the model cannot be read, run or written; nothing is written";
+  2  trouble: the model cannot be read, run or written, and nothing is written;
+     or it is written, but a report of it cannot be, which standard error says";
 
 /// Folds every BatchNormalization that algebra allows out of an ONNX model, and proves it.
 #[derive(Debug, Parser)]

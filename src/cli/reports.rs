@@ -63,11 +63,11 @@ impl ReportFiles {
         self.report.is_empty()
     }
 
-    /// Claims the files, and refuses those whose ending no format has, before anything is done.
+    /// Claims the files, and refuses those whose ending no format has or that have no directory, before anything is done.
     pub(super) fn claim(&self, paths: &mut Paths) -> anyhow::Result<()> {
         for path in &self.report {
             Format::of(path)?;
-            paths.may_write("a report", [path]);
+            paths.writes("a report", path)?;
         }
         Ok(())
     }

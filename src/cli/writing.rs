@@ -134,7 +134,7 @@ impl Writing {
         // The result itself may be on standard output.
         match self.is_stdout() {
             true => tell(text)?,
-            false => say(text)?,
+            false => say(text).context("cannot print the report to standard output")?,
         }
         if let Some(path) = &self.json {
             write(path, &json())?;
