@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
-use bnfold::onnx::{Edits, FlawKind, Model, NewData, SaveOptions, Transform, WriteError};
+use bnfold::onnx::{
+    Edits, ExternalPolicy, FlawKind, Model, NewData, SaveOptions, Transform, WriteError,
+};
 use models::{conv_bn, of_initializers, tensor};
 use ndarray::ArrayD;
 use prost::Message;
@@ -237,20 +239,22 @@ fn what_is_no_file_is_refused_or_written_to_directly() {
 }
 
 #[test]
-fn a_directory_that_is_missing_is_named() {
+fn a_directory_that_is_missing_is_named_and_not_made() {
     let (directory, path) = planted();
-    let error = save(
-        &path,
-        &directory.path().join("gone/out.onnx"),
-        &SaveOptions::default(),
-    )
-    .unwrap_err()
-    .to_string();
-    assert!(
-        error.contains("gone") && error.contains("create the directory first"),
-        "{error}"
-    );
-    assert_eq!(names(directory.path()), ["model.onnx"]);
+    let with_data = SaveOptions {
+        external_data: ExternalPolicy::Always,
+        size_threshold: 0,
+        ..SaveOptions::default()
+    };
+    for options in [SaveOptions::default(), with_data] {
+        let error = save(&path, &directory.path().join("gone/out.onnx"), &options);
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.contains("gone/out.onnx") && error.contains("create the directory first"),
+            "{error}"
+        );
+        assert_eq!(names(directory.path()), ["model.onnx"]);
+    }
 }
 
 /// A model with a weight of `count` elements, of which the last is large, and edits that overflow it.

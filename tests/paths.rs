@@ -207,6 +207,8 @@ fn what_has_no_directory_is_refused_before_the_work() {
         "m.onnx -o o.onnx --report no/r.html",
         "m.onnx -o o.onnx --json no/r.json",
         "m.onnx -o no/dir/o.onnx",
+        "m.onnx -o no/dir/o.onnx --external-data always",
+        "calibrate m.onnx --all --data x.npy -o no/o.onnx --external-data always",
         "check m.onnx --report no/r.md",
         "check m.onnx --write-baseline no/b.json",
         "report merge bnfold.toml --report no/r.md",

@@ -133,9 +133,13 @@ pub(super) fn data_path(
 ) -> Result<PathBuf, WriteError> {
     let directory = directory_of(target);
     let path = directory.join(data);
-    fs::create_dir_all(directory_of(&path)).map_err(|source| io_error(&path, source))?;
-    let canonical = |path: &Path| path.canonicalize().map_err(|source| io_error(path, source));
-    if !canonical(directory_of(&path))?.starts_with(canonical(directory)?) {
+    // Directories within the target's are made, that itself is not.
+    let home = directory.canonicalize();
+    let home = home.map_err(|source| io_error(target, source))?;
+    let failed = |source| io_error(&path, source);
+    fs::create_dir_all(directory_of(&path)).map_err(failed)?;
+    let place = directory_of(&path).canonicalize().map_err(failed)?;
+    if !place.starts_with(home) {
         return Err(refused(
             &path,
             "it leads out of the target's directory; choose another directory",
