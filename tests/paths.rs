@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use bnfold::testing::{ToBytes, model};
 
 mod desk;
-use desk::{Desk, code, stderr};
+use desk::{Desk, code, stderr, stdout};
 
 /// A model with and one without a data file, sample data, and a configuration.
 fn laid() -> Desk {
     let desk = Desk::new();
-    let built = model(|g| g.input("x", [1, 4, 5, 5]).conv(4).batch_norm().output("y"));
+    let built = model(|g| g.input("x", "N,4,5,5").conv(4).batch_norm().output("y"));
     desk.put("m.onnx", &built.to_bytes());
     let split = [
         "m.onnx",
@@ -247,4 +247,68 @@ fn a_report_that_cannot_be_printed_is_told_of() {
         "{said}"
     );
     assert!(desk.path("o.onnx").is_file());
+}
+
+#[cfg(unix)]
+fn pipe(desk: &Desk, name: &str) {
+    let made = std::process::Command::new("mkfifo")
+        .arg(desk.path(name))
+        .status();
+    assert!(made.expect("mkfifo runs").success());
+}
+
+#[cfg(unix)]
+#[test]
+fn devices_and_pipes_that_are_come_across_are_refused_in_words() {
+    let desk = laid();
+    for line in [
+        "/dev/zero -o o.onnx",
+        "inspect /dev/zero",
+        "calibrate /dev/zero --all --data data -o o.onnx",
+        "verify m.onnx /dev/zero",
+    ] {
+        refused(&desk, line, "cannot read /dev/zero: it is a device");
+    }
+    pipe(&desk, "data/y.npy");
+    std::os::unix::fs::symlink("/dev/zero", desk.path("z.npy")).expect("a link");
+    for line in [
+        "calibrate m.onnx --all --data data -o o.onnx",
+        "m.onnx -o o.onnx --inputs data/y.npy",
+        "m.onnx -o o.onnx --inputs z.npy",
+    ] {
+        refused(&desk, line, "it is no regular file; save the data to one");
+    }
+    pipe(&desk, "data/p.onnx");
+    let output = desk.run(&["check", "."]);
+    assert_eq!(code(&output), 2);
+    let said = stdout(&output);
+    let line = "data/p.onnx: trouble: data/p.onnx is no regular file; name it itself";
+    assert!(said.contains(line) && said.contains("3 models:"), "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_that_is_named_gives_a_model_once() {
+    let desk = laid();
+    pipe(&desk, "p.onnx");
+    let bytes = std::fs::read(desk.path("m.onnx")).expect("the model");
+    for line in [
+        "p.onnx -o o.onnx",
+        "check p.onnx --report r.md",
+        "inspect p.onnx",
+        "inspect p.onnx --batch-sizes 1,2",
+        "verify p.onnx m.onnx",
+    ] {
+        let output = std::thread::scope(|scope| {
+            scope.spawn(|| std::fs::write(desk.path("p.onnx"), &bytes).expect("a reader"));
+            desk.run(&line.split(' ').collect::<Vec<&str>>())
+        });
+        assert_eq!(
+            code(&output),
+            0,
+            "{line}: {}{}",
+            stdout(&output),
+            stderr(&output)
+        );
+    }
 }

@@ -20,7 +20,7 @@ use clap::Args;
 use super::Exit;
 use super::checked::Check;
 use super::config::{self, FailOn};
-use super::models;
+use super::models::{self, Found};
 use super::output::{sentence, write};
 use super::paths::Paths;
 use super::progress::Progress;
@@ -96,7 +96,7 @@ pub(super) fn run(arguments: &CheckArgs) -> anyhow::Result<Exit> {
         .map(read_baseline)
         .transpose()?;
     if let Some(shard) = arguments.shard {
-        models.retain(|path| shard.holds(&models::name(path)));
+        models.retain(|model| shard.holds(&models::name(&model.path)));
     }
     let job = Job {
         arguments,
@@ -124,16 +124,13 @@ pub(super) fn run(arguments: &CheckArgs) -> anyhow::Result<Exit> {
 }
 
 /// The files that are named, and the data files of the models where one of them could be written over.
-fn claim(
-    arguments: &CheckArgs,
-    config: Option<&Path>,
-    models: &[PathBuf],
-) -> anyhow::Result<Paths> {
+fn claim(arguments: &CheckArgs, config: Option<&Path>, models: &[Found]) -> anyhow::Result<Paths> {
+    let models = models.iter().map(|model| &model.path);
     let mut paths = Paths::default();
     arguments.reports.files.claim(&mut paths)?;
     arguments.checking.claim(&mut paths)?;
     paths.reads("the configuration", config);
-    paths.reads("a model that is read", models);
+    paths.reads("a model that is read", models.clone());
     let baseline = arguments.baseline.as_deref();
     if let Some(path) = &arguments.write_baseline {
         paths.writes("the new baseline", path)?;
@@ -145,7 +142,7 @@ fn claim(
         paths.reads("the baseline", baseline);
     }
     if paths.replaces_any() {
-        for path in models.iter().filter(|path| path.is_file()) {
+        for path in models.filter(|path| path.is_file()) {
             // What cannot be read is told of when it is checked.
             if let Ok(model) = Model::open_with(path, &GLANCE) {
                 paths.reads("a data file of a model that is read", model.paths());
@@ -188,15 +185,15 @@ struct Job<'a> {
 
 impl Job<'_> {
     /// All models, as many side by side as there are jobs.
-    fn all(&self, paths: &[PathBuf]) -> Vec<Audited> {
+    fn all(&self, models: &[Found]) -> Vec<Audited> {
         let next = AtomicUsize::new(0);
         let done = Mutex::new(Vec::new());
-        let progress = Progress::counting(paths.len());
+        let progress = Progress::counting(models.len());
         thread::scope(|scope| {
-            for _ in 0..usize::from(self.arguments.jobs).min(paths.len()) {
+            for _ in 0..usize::from(self.arguments.jobs).min(models.len()) {
                 scope.spawn(|| {
-                    while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let audited = self.one(path);
+                    while let Some(model) = models.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let audited = self.one(model);
                         progress.step();
                         let mut done = done.lock().unwrap_or_else(|broken| broken.into_inner());
                         done.push(audited);
@@ -208,14 +205,14 @@ impl Job<'_> {
             .unwrap_or_else(|broken| broken.into_inner())
     }
 
-    fn one(&self, path: &Path) -> Audited {
+    fn one(&self, model: &Found) -> Audited {
         let mut audited = Audited {
-            path: models::name(path),
+            path: models::name(&model.path),
             findings: Vec::new(),
             trouble: None,
             report: None,
         };
-        match self.report(path) {
+        match model.check().and_then(|()| self.report(&model.path)) {
             Ok(report) => {
                 audited.findings = findings(&report, self.policy);
                 audited.report = Some(report);

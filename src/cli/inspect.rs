@@ -1,5 +1,6 @@
 //! `bnfold inspect`: a model's BatchNormalizations, the plan for them, and what the batch does, without writing.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
@@ -122,9 +123,13 @@ fn batches(arguments: &InspectArgs, model: &Model) -> anyhow::Result<Exit> {
         data: sources(&sampling.inputs, None)?,
         ..DependenceOptions::default()
     };
-    let bytes = std::fs::read(&arguments.model).with_context(named)?;
+    // A pipe gives its bytes once.
+    let bytes = match model.memory() {
+        Some(bytes) => Cow::Borrowed(bytes),
+        None => Cow::Owned(std::fs::read(&arguments.model).with_context(named)?),
+    };
     let model = ModelBytes {
-        bytes: model.memory().unwrap_or(&bytes),
+        bytes: &bytes,
         directory: model.directory(),
     };
     let found = dependence(model, &options).with_context(named)?;

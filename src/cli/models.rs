@@ -6,14 +6,38 @@ use anyhow::bail;
 
 use super::walk;
 
+/// A model to be checked.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Found {
+    pub(super) path: PathBuf,
+    /// Whether it was come across only, not named.
+    is_found: bool,
+}
+
+impl Found {
+    /// Refuses what is no file and was not named: a pipe may be waited for without end.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        if self.is_found && self.path.exists() && !self.path.is_file() {
+            bail!(
+                "{} is no regular file; name it itself if it is a pipe that gives a model",
+                self.path.display()
+            );
+        }
+        Ok(())
+    }
+}
+
 /// The models that the arguments stand for, each once, in the order of their paths.
-pub(super) fn find(arguments: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+pub(super) fn find(arguments: &[PathBuf]) -> anyhow::Result<Vec<Found>> {
     let mut found = Vec::new();
     for argument in arguments {
-        found.extend(stands_for(argument)?);
+        found.extend(stands_for(argument)?.into_iter().map(|path| Found {
+            is_found: path != *argument,
+            path,
+        }));
     }
     found.sort();
-    found.dedup();
+    found.dedup_by(|a, b| a.path == b.path);
     Ok(found)
 }
 

@@ -15,6 +15,14 @@ pub enum ReadError {
         /// What the system said.
         source: io::Error,
     },
+    /// What is no file may have no end.
+    #[error("cannot read {}: it {problem}; save the model to a file, and give that", file.display())]
+    Endless {
+        /// The device or pipe.
+        file: PathBuf,
+        /// What it is or does.
+        problem: String,
+    },
     /// The file is no ONNX model.
     #[error("{} is not an ONNX model: {reason}; export it as .onnx, or fetch it again if it was cut off on the way", file.display())]
     NotAModel {

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use super::error::{ExternalProblem, ReadError};
 use super::external;
-use super::source::{ReadAt, Stamp};
+use super::save::LONGEST_MODEL;
+use super::source::{ReadAt, Stamp, is_device};
 
 /// Data files kept open at a time.
 const OPEN_FILES: usize = 128;
@@ -66,13 +67,19 @@ impl Files {
         }
     }
 
-    /// A model's file. What is no regular file (a pipe, a device) is read into memory.
+    /// A model's file. What is no regular file (a pipe) is read into memory, as far as models go; devices are not opened.
     pub(crate) fn open(path: &Path) -> Result<Files, ReadError> {
         let failed = |source| ReadError::Io {
             file: path.to_owned(),
             source,
         };
-        let mut file = File::open(path).map_err(failed)?;
+        if is_device(&std::fs::metadata(path).map_err(failed)?) {
+            return Err(ReadError::Endless {
+                file: path.to_owned(),
+                problem: "is a device".to_owned(),
+            });
+        }
+        let file = File::open(path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         if metadata.is_dir() {
             return Err(ReadError::NotAModel {
@@ -81,8 +88,11 @@ impl Files {
             });
         }
         if !metadata.is_file() {
-            let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes).map_err(failed)?;
+            let bytes = read_stream(file, LONGEST_MODEL).map_err(failed)?;
+            let bytes = bytes.ok_or_else(|| ReadError::Endless {
+                file: path.to_owned(),
+                problem: format!("gives more than {LONGEST_MODEL} bytes"),
+            })?;
             return Ok(Files::in_memory(bytes, Some(path.to_owned())));
         }
         let stamp = Stamp::of(&metadata);
@@ -247,5 +257,24 @@ impl Files {
 
     fn data_file(&self, file: FileId) -> Option<&DataFile> {
         self.data.get(file.0.checked_sub(1)?)
+    }
+}
+
+/// All that a pipe gives, unless that is more than the longest that is wanted.
+fn read_stream(stream: impl Read, longest: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    stream.take(longest + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= longest).then_some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_read_to_its_end_or_to_what_is_too_long() {
+        assert_eq!(read_stream(&b"model"[..], 5).unwrap().unwrap(), b"model");
+        assert!(read_stream(&b"model"[..], 4).unwrap().is_none());
+        assert!(read_stream(io::repeat(0), 1000).unwrap().is_none());
     }
 }

@@ -150,6 +150,20 @@ pub(crate) fn link_count(_: &Metadata) -> u64 {
     1
 }
 
+/// Whether it is a device, which may give bytes without end.
+#[cfg(unix)]
+pub(crate) fn is_device(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    let kind = metadata.file_type();
+    kind.is_char_device() || kind.is_block_device()
+}
+
+/// Whether it is a device, which may give bytes without end.
+#[cfg(not(unix))]
+pub(crate) fn is_device(_: &Metadata) -> bool {
+    false
+}
+
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;

@@ -52,7 +52,7 @@ pub(super) fn read_set(folder: &Path) -> Result<Sample, DataError> {
 fn numbered(folder: &Path, kind: &str) -> Result<Vec<(Option<String>, Tensor)>, DataError> {
     let path_of = |index: usize| folder.join(format!("{kind}_{index}.pb"));
     let mut tensors = Vec::new();
-    while path_of(tensors.len()).is_file() {
+    while path_of(tensors.len()).exists() {
         tensors.push(read_tensor(&path_of(tensors.len()))?);
     }
     let entries =

@@ -86,8 +86,12 @@ pub fn parse_npy(path: &Path, bytes: &[u8]) -> Result<Tensor, DataError> {
     npy::parse(bytes).map_err(|reason| DataError::new(path, reason))
 }
 
-/// The bytes of a file.
+/// The bytes of a regular file; a pipe could be waited for, and a device be read, without end.
 fn read_file(path: &Path) -> Result<Vec<u8>, DataError> {
+    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        let reason = "it is no regular file; save the data to one";
+        return Err(DataError::new(path, reason));
+    }
     let unreadable = |error: std::io::Error| format!("it cannot be read ({error})");
     std::fs::read(path).map_err(|error| DataError::new(path, unreadable(error)))
 }
