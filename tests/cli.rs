@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bnfold::explain::{Page, findings, refusals};
-use bnfold::onnx::proto::ModelProto;
+use bnfold::onnx::proto::{ModelProto, StringStringEntryProto};
 use bnfold::testing::{DataType, Tensor, ToBytes, model};
 use prost::Message;
 
@@ -683,6 +683,61 @@ fn names_from_a_model_command_no_terminal_and_no_log() {
         assert!(
             !said.contains('\u{1b}') && !said.contains("\n::error"),
             "{said}"
+        );
+    }
+}
+
+#[test]
+fn errors_command_no_terminal_and_no_log() {
+    let desk = Desk::new();
+    let hostile = "x\u{1b}[2J\n::error::\u{202e}";
+    let built = || model(|g| g.input("x", [1, 4, 5, 5]).conv(4).batch_norm().output("y"));
+    let mut undefined = built();
+    let graph = undefined.graph.as_mut().expect("a graph");
+    graph.node[1].input[0] = hostile.to_owned();
+    graph.node[1].name = Some(hostile.to_owned());
+    desk.put("undefined.onnx", &undefined.to_bytes());
+    let mut outside = built();
+    let tensor = &mut outside.graph.as_mut().expect("a graph").initializer[0];
+    tensor.name = Some(hostile.to_owned());
+    tensor.raw_data = None;
+    tensor.data_location = Some(1);
+    tensor.external_data.push(StringStringEntryProto {
+        key: Some("location".to_owned()),
+        value: Some(hostile.to_owned()),
+    });
+    desk.put("outside.onnx", &outside.to_bytes());
+    desk.put("data.npz", b"");
+    let folder = "folder\n::error::";
+    std::fs::create_dir(desk.path(folder)).expect("a directory");
+    for arguments in [
+        &["undefined.onnx", "-o", "out.onnx"][..],
+        &["inspect", "undefined.onnx"],
+        &[
+            "calibrate",
+            "undefined.onnx",
+            "--all",
+            "--data",
+            "data.npz",
+            "-o",
+            "out.onnx",
+        ],
+        &["outside.onnx", "-o", "out.onnx"],
+        &["inspect", "outside.onnx"],
+        &["verify", "outside.onnx", "outside.onnx"],
+        &["check", folder],
+    ] {
+        let output = desk.run(arguments);
+        let said = stderr(&output);
+        assert_eq!(
+            (code(&output), said.lines().count()),
+            (2, 1),
+            "{arguments:?}: {said}"
+        );
+        assert!(said.contains("\\n::error::"), "{arguments:?}: {said}");
+        assert!(
+            !said.contains('\u{1b}') && !said.contains('\u{202e}'),
+            "{arguments:?}: {said}"
         );
     }
 }

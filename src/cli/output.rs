@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use bnfold::onnx::{Leftover, write_file};
+use bnfold::report::visible;
 
 /// Writes text to standard output; a reader that went away is no failure.
 pub(super) fn say(text: &str) -> io::Result<()> {
@@ -13,6 +14,11 @@ pub(super) fn say(text: &str) -> io::Result<()> {
 /// Writes text to standard error.
 pub(super) fn tell(text: &str) -> io::Result<()> {
     quiet_pipe(write!(anstream::stderr().lock(), "{text}"))
+}
+
+/// Says a sentence on a line of its own; what it quotes of a model or a path cannot end that line or command the terminal.
+pub(super) fn note(sentence: &str) -> io::Result<()> {
+    tell(&format!("bnfold: {}\n", visible(sentence)))
 }
 
 /// Writes a report, whole or not at all.
@@ -25,18 +31,18 @@ pub(super) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 pub(super) fn tell_leftovers(leftovers: &[Leftover]) -> io::Result<()> {
     leftovers.iter().try_for_each(|leftover| {
         let path = leftover.path.display();
-        tell(&match leftover.is_removed {
-            true => format!("bnfold: removed {path}, which a run that was ended had left\n"),
-            false => format!(
-                "bnfold: {path} may be left of a run that was ended; remove it if none is at work\n"
-            ),
+        note(&match leftover.is_removed {
+            true => format!("removed {path}, which a run that was ended had left"),
+            false => {
+                format!("{path} may be left of a run that was ended; remove it if none is at work")
+            }
         })
     })
 }
 
 /// Says what went wrong.
 pub(crate) fn fail(error: &anyhow::Error) {
-    let _ = tell(&format!("bnfold: {}\n", sentence(error)));
+    let _ = note(&sentence(error));
 }
 
 /// An error in one sentence, with what it rests on.
@@ -58,8 +64,8 @@ pub(crate) fn report_bug(info: &std::panic::PanicHookInfo<'_>) {
     let place = info
         .location()
         .map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
-    let _ = tell(&format!(
-        "bnfold: this is a defect of bnfold{place}; please report it with the model\n"
+    let _ = note(&format!(
+        "this is a defect of bnfold{place}; please report it with the model"
     ));
 }
 

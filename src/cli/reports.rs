@@ -7,7 +7,7 @@ use bnfold::format::Format;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 
-use super::output::{say, sentence, tell, write};
+use super::output::{note, say, sentence, write};
 use super::paths::Paths;
 
 /// How many nodes of a model have the graph around them in its report.
@@ -79,7 +79,7 @@ impl ReportFiles {
             let rendered =
                 anstream::adapter::strip_str(&Format::of(path)?.render(audit)).to_string();
             if let Err(error) = write(path, &rendered) {
-                tell(&format!("bnfold: {}\n", sentence(&error)))?;
+                note(&sentence(&error))?;
                 is_whole = false;
             }
         }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use bnfold::apply::Applied;
 use bnfold::engine::{EngineChoice, ModelBytes};
 use bnfold::onnx::Model;
-use bnfold::report::Verification;
+use bnfold::report::{Verification, visible};
 use bnfold::verify::data::{read_npy, read_samples, sources};
 use bnfold::verify::isolated::{Limits, Source, Worker, verify_isolated};
 use bnfold::verify::{Draw, Tolerance, Verification as Found, VerifyOptions};
@@ -119,7 +119,7 @@ fn draw(text: &str) -> Result<GivenDraw, String> {
         .ok_or_else(wrong)?;
     let file = what.ends_with(".npy").then(|| PathBuf::from(what));
     let draw = match &file {
-        Some(path) => Draw::Value(read_npy(path).map_err(|error| error.to_string())?),
+        Some(path) => Draw::Value(read_npy(path).map_err(|error| visible(&error.to_string()))?),
         None => what.parse().map_err(|_| wrong())?,
     };
     let name = name.to_owned();
