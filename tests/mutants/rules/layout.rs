@@ -45,6 +45,7 @@ type Step = fn(&Value) -> Value;
 const STEPS: &[(&str, Step)] = &[
     ("Identity", |x| x.identity()),
     ("Dropout", |x| x.dropout()),
+    ("Neg", |x| x.op("Neg")),
     ("Transpose", |x| x.transpose([0, 1, 3, 2])),
     ("Unsqueeze", |x| x.unsqueeze([2])),
     ("Squeeze", |x| x.reshape([0, 0, 1, 9]).squeeze([2])),
