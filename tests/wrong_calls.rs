@@ -401,9 +401,12 @@ fn a_wrong_call_of_fold_writes_nothing() {
         ),
         (
             &["--json", "nowhere/report.json"],
-            "cannot write the report nowhere/report.json",
+            "cannot write nowhere/report.json: nowhere is no directory",
         ),
-        (&["--json", "empty"], "cannot write the report empty"),
+        (
+            &["--json", "empty"],
+            "cannot write empty: it is a directory",
+        ),
     ] {
         let call = [&["one.onnx", "-o", "out.onnx"], arguments].concat();
         let (said, code) = desk.said(&call);
