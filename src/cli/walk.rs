@@ -17,18 +17,17 @@ enum Part {
     Literal(PathBuf),
     /// `**`: any number of directories.
     AnyDepth,
-    /// Names that match.
-    Matching(Pattern, MatchOptions),
+    /// Names that match, in small and capital letters alike or as the pattern has them.
+    Matching { pattern: Pattern, any_case: bool },
 }
 
 /// The files below a directory that are called `*.onnx`, in small or capital letters.
 pub(super) fn models_below(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut parts = literals(directory);
-    let any_case = MatchOptions {
-        case_sensitive: false,
-        ..MatchOptions::new()
+    let models = Part::Matching {
+        pattern: Pattern::new("*.onnx")?,
+        any_case: true,
     };
-    let models = Part::Matching(Pattern::new("*.onnx")?, any_case);
     parts.extend([Part::AnyDepth, models]);
     Walk::new(&parts).run()
 }
@@ -44,7 +43,10 @@ pub(super) fn matches(pattern: &str) -> anyhow::Result<Vec<PathBuf>> {
         let text = path.to_string_lossy();
         parts.push(match Pattern::new(&text).with_context(wrong)? {
             _ if text == "**" => Part::AnyDepth,
-            matching if text.contains(is_special) => Part::Matching(matching, MatchOptions::new()),
+            pattern if text.contains(is_special) => Part::Matching {
+                pattern,
+                any_case: false,
+            },
             _ => Part::Literal(path),
         });
     }
@@ -104,9 +106,13 @@ impl<'p> Walk<'p> {
         }
         let (names, next) = match part {
             Part::Literal(name) => (vec![name.clone()], at + 1),
-            Part::Matching(pattern, options) => {
+            Part::Matching { pattern, any_case } => {
+                let options = MatchOptions {
+                    case_sensitive: !any_case,
+                    ..MatchOptions::new()
+                };
                 let mut names = names(directory)?;
-                names.retain(|name| pattern.matches_with(&name.to_string_lossy(), *options));
+                names.retain(|name| pattern.matches_with(&name.to_string_lossy(), options));
                 (names, at + 1)
             }
             Part::AnyDepth => {
