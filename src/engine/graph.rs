@@ -108,7 +108,9 @@ impl Node {
             .iter()
             .filter(|(_, attribute)| !matches!(attribute, Attribute::Graph(_)))
             .collect();
-        let inputs: Vec<bool> = self.inputs.iter().map(Option::is_some).collect();
+        let last = self.inputs.iter().rposition(Option::is_some);
+        let inputs = &self.inputs[..last.map_or(0, |last| last + 1)];
+        let inputs: Vec<bool> = inputs.iter().map(Option::is_some).collect();
         format!(
             "{} {} of {inputs:?} with {attributes:?}",
             self.operator(),
