@@ -115,7 +115,7 @@ pub(super) fn run(arguments: &CheckArgs) -> anyhow::Result<Exit> {
             .for_each(|audited| baseline.accept(audited));
     }
     let least = arguments.fail_on.map(Severity::from).or(config.fail_on);
-    audit.fail_on = Some(least.unwrap_or(Severity::Warning));
+    audit.fail_on = Some(least.unwrap_or(LEAST));
     let is_whole = arguments.reports.give(&audit)?;
     if let (Some(path), Some(baseline)) = (&arguments.write_baseline, written) {
         write(path, &baseline.render())?;
@@ -158,12 +158,15 @@ const GLANCE: ReadOptions = ReadOptions {
     verify_checksums: false,
 };
 
+/// The least severity that fails unless people say otherwise.
+const LEAST: Severity = Severity::Warning;
+
 /// Trouble goes before findings; what is accepted, or less grave than the least severity, does not count.
 pub(super) fn answer(audit: &Audit, is_whole: bool) -> Exit {
     if !is_whole || audit.troubles().next().is_some() {
         return Exit::Trouble;
     }
-    let least = audit.fail_on.unwrap_or(Severity::Warning);
+    let least = audit.fail_on.unwrap_or(LEAST);
     match audit.open().any(|(_, finding)| finding.severity >= least) {
         true => Exit::No,
         false => Exit::Yes,

@@ -1,5 +1,6 @@
 //! The elements of a tensor, of any type.
 
+use std::hash::{Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -128,5 +129,21 @@ impl Data {
     /// Whether there is no element.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Adds the elements to a digest, floats bit by bit.
+    pub(super) fn digest(&self, state: &mut impl Hasher) {
+        macro_rules! digest {
+            ($($variant:ident)*) => {
+                match self {
+                    $(Data::$variant(numbers) => {
+                        numbers.iter().for_each(|x| state.write(&x.to_ne_bytes()));
+                    })*
+                    Data::Bool(flags) => flags.hash(state),
+                    Data::String(strings) => strings.hash(state),
+                }
+            };
+        }
+        digest!(F32 F64 F16 BF16 I8 I16 I32 I64 U8 U16 U32 U64);
     }
 }

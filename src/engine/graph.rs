@@ -3,6 +3,7 @@
 //! A graph sees the slots of the graph around it through `captures`.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use super::element::ElementType;
@@ -56,6 +57,29 @@ pub(super) enum Attribute {
     Type,
 }
 
+impl Attribute {
+    /// Adds the value to a digest, floats bit by bit; a graph adds nothing.
+    fn digest(&self, state: &mut impl Hasher) {
+        std::mem::discriminant(self).hash(state);
+        match self {
+            Attribute::Float(x) => x.to_bits().hash(state),
+            Attribute::Int(x) => x.hash(state),
+            Attribute::String(x) => x.hash(state),
+            Attribute::Tensor(x) => {
+                (x.element(), x.shape()).hash(state);
+                x.data().digest(state);
+            }
+            Attribute::Floats(x) => {
+                x.len().hash(state);
+                x.iter().for_each(|x| x.to_bits().hash(state));
+            }
+            Attribute::Ints(x) => x.hash(state),
+            Attribute::Strings(x) => x.hash(state),
+            Attribute::Graph(_) | Attribute::Type => {}
+        }
+    }
+}
+
 /// How a node is computed.
 #[derive(Clone, Debug)]
 pub(super) enum Callee {
@@ -101,21 +125,20 @@ impl Node {
         }
     }
 
-    /// All that decides what the node makes of its inputs, but for graphs.
-    pub(super) fn call(&self) -> String {
-        let attributes: BTreeMap<&String, &Attribute> = self
-            .attributes
-            .iter()
-            .filter(|(_, attribute)| !matches!(attribute, Attribute::Graph(_)))
-            .collect();
+    /// A digest of all that decides what the node makes of its inputs, but for graphs.
+    pub(super) fn call(&self) -> u64 {
+        let mut state = DefaultHasher::new();
+        (self.operator(), self.version).hash(&mut state);
         let last = self.inputs.iter().rposition(Option::is_some);
-        let inputs = &self.inputs[..last.map_or(0, |last| last + 1)];
-        let inputs: Vec<bool> = inputs.iter().map(Option::is_some).collect();
-        format!(
-            "{} {} of {inputs:?} with {attributes:?}",
-            self.operator(),
-            self.version
-        )
+        for input in &self.inputs[..last.map_or(0, |last| last + 1)] {
+            input.is_some().hash(&mut state);
+        }
+        let attributes: BTreeMap<&String, &Attribute> = self.attributes.iter().collect();
+        for (name, attribute) in attributes {
+            name.hash(&mut state);
+            attribute.digest(&mut state);
+        }
+        state.finish()
     }
 
     /// Whether the operator says the type of its floating-point results itself.

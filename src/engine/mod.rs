@@ -155,8 +155,8 @@ pub struct Missing<'a> {
 pub struct Cut<'a> {
     /// Its name.
     pub node: &'a str,
-    /// Operator, version and attributes: of the same inputs, nodes that differ in them may give different outputs.
-    pub call: &'a str,
+    /// A digest of operator, version and attributes: where it differs, nodes may make different things of the same inputs.
+    pub call: u64,
     /// Why it could not be run.
     pub error: &'a EngineError,
 }

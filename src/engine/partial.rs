@@ -117,7 +117,7 @@ impl Run<'_> {
                 name,
                 cut: Some(Cut {
                     node: &node.name,
-                    call: &call,
+                    call,
                     error,
                 }),
                 port,

@@ -3,8 +3,9 @@
 //! A missing value is drawn at random in the shape that the original declares for it, else in the one that
 //! its readers suggest. The original runs first and decides; the rewritten model gets the same values under
 //! the same names and no others, so that what lies behind a gap is compared on equal terms.
-//! What lies before it is compared at the gap, and so is how the operator is called. A value that only one of them lacks makes what lies behind
-//! it incomparable: the rewritten model goes on with the original's, and what has none is told.
+//! What lies before it is compared at the gap, and so is how the operator is called. A value that only one of
+//! them lacks makes what lies behind it incomparable: the rewritten model goes on with the original's, and
+//! what has none is told.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -34,37 +35,46 @@ pub(super) struct Border {
 struct State {
     /// What missing values look like, as far as any run told.
     forms: HashMap<String, Form>,
-    /// What the original's latest run was given, and whether the rewritten model named it since.
-    given: BTreeMap<String, bool>,
+    /// What the original's latest run was given, and how the rewritten model met it since.
+    given: BTreeMap<String, Met>,
     /// How the original calls the operators that the engine lacks, by what they give.
-    calls: HashMap<String, String>,
-    /// What the rewritten model has from operators that it calls in another way.
-    strangers: BTreeSet<String>,
+    calls: HashMap<String, u64>,
     cuts: BTreeSet<String>,
+}
+
+/// How the rewritten model met a value that the original was given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Met {
+    /// It has not named it.
+    #[default]
+    Not,
+    /// It has named it.
+    Named,
+    /// It has it from an operator that it calls in another way.
+    Otherwise,
 }
 
 impl State {
     /// Notes why a node was left out, and whether the rewritten model calls its operator as the original does.
     fn note(&mut self, side: Side, name: &str, cut: Cut<'_>) {
-        self.cuts.insert(match cut.error {
+        let reason = match cut.error {
             EngineError::DanglingValue { .. } => return,
             EngineError::UnsupportedOperator { operator, .. } => {
+                self.compare(side, name, cut.call);
                 format!("node {}: the engine has no operator {operator}", cut.node)
             }
             other => other.to_string(),
-        });
-        if !matches!(cut.error, EngineError::UnsupportedOperator { .. }) {
-            return;
-        }
-        match side {
-            Side::Original => {
-                self.calls.insert(name.to_owned(), cut.call.to_owned());
-            }
-            Side::Rewritten => {
-                if self.calls.get(name).is_some_and(|call| call != cut.call) {
-                    self.strangers.insert(name.to_owned());
-                }
-            }
+        };
+        self.cuts.insert(reason);
+    }
+
+    fn compare(&mut self, side: Side, name: &str, call: u64) {
+        if side == Side::Original {
+            self.calls.insert(name.to_owned(), call);
+        } else if let Some(met) = self.given.get_mut(name)
+            && self.calls.get(name).is_some_and(|known| *known != call)
+        {
+            *met = Met::Otherwise;
         }
     }
 }
@@ -97,10 +107,10 @@ impl Border {
         self.state().given.keys().cloned().collect()
     }
 
-    /// Those of them that the rewritten model does not name.
+    /// Those of them that the rewritten model does not name, or has from another call.
     pub(super) fn one_sided(&self) -> Vec<String> {
         let state = self.state();
-        let unmet = state.given.iter().filter(|(_, is_met)| !**is_met);
+        let unmet = state.given.iter().filter(|(_, met)| **met != Met::Named);
         unmet.map(|(name, _)| name.clone()).collect()
     }
 
@@ -119,8 +129,10 @@ impl Border {
                 state.forms.insert(name.clone(), form);
                 state.given.entry(name.clone()).or_default();
             }
-            Side::Rewritten if state.strangers.contains(&name) => return None,
-            Side::Rewritten => *state.given.get_mut(&name)? = true,
+            Side::Rewritten => match state.given.get_mut(&name)? {
+                Met::Otherwise => return None,
+                met => *met = Met::Named,
+            },
         }
         let form = state.forms.get(&name)?.clone();
         drop(state);
@@ -136,7 +148,7 @@ impl Border {
     fn instead(&self, produced: &Produced<'_>) -> Option<Tensor> {
         let name = format!("{}{}", produced.scope, produced.name);
         let mut state = self.state();
-        *state.given.get_mut(&name)? = true;
+        *state.given.get_mut(&name)? = Met::Named;
         let form = state.forms.get(&name)?.clone();
         drop(state);
         self.drawn(&name, &form)

@@ -1,7 +1,8 @@
 //! Add, Sub and Sum (opset 7 and later): `s·Σ σᵢ·xᵢ + t = Σ σᵢ·(s·xᵢ) + t`.
 //!
 //! Upstream the scale goes into every operand and the shift into one of them: a constant if there is one, else any variable
-//! that takes it, else an equal share into each, as where one value arrives twice. An operand `x` that cannot change may join the centre tap of a convolution of the same `x` in the sum.
+//! that takes it, else an equal share into each, as where one value arrives twice.
+//! An operand `x` that cannot change may join the centre tap of a convolution of the same `x` in the sum.
 //! Downstream every variable operand must bring the same scale; the shifts add up.
 //! Left out: sums of several constants and a variable that brings a scale.
 
