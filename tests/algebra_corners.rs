@@ -126,3 +126,26 @@ fn a_slice_of_other_channels_does_not_stand_in_the_way() {
         "bn_0 stays: upstream other-reader, downstream shift-blocked, sideways no-sibling",
     );
 }
+
+#[test]
+fn a_constant_is_copied_only_where_its_original_is_still_read() {
+    let copies = |reads_it: fn(&Value, &Value)| {
+        let m = model(|g| {
+            let x = g.dtype(DataType::Double).input("x", [3, 6]);
+            let stored = Tensor::doubles(&[6, 4], (0..24).map(|at| f64::from(at) - 11.5));
+            let weight = g.initializer("w", stored);
+            x.batch_norm().matmul_by(&weight).output("y");
+            reads_it(&x.sigmoid(), &weight);
+        });
+        let original = Model::from_bytes(m.to_bytes()).unwrap();
+        let folded = fold(&original, Reading::default(), &PlanOptions::default()).unwrap();
+        folded.applied.clones.len()
+    };
+    assert_eq!(copies(|_, _| {}), 0);
+    assert_eq!(copies(|x, weight| drop(x.matmul_by(weight).output("z"))), 1);
+    // Both readers have a weight of their own then, of which one is more than there was.
+    let folds_too = |x: &Value, weight: &Value| {
+        x.batch_norm().matmul_by(weight).output("z");
+    };
+    assert_eq!(copies(folds_too), 1);
+}
