@@ -43,6 +43,34 @@ fn json(desk: &Desk, name: &str) -> Value {
 }
 
 #[test]
+fn a_parameter_whose_data_are_cut_off_is_trouble_for_every_command() {
+    let desk = Desk::new();
+    let mut cut = model(|g| {
+        let x = g.input("x", [1, 4, 5, 5]).sigmoid();
+        x.batch_norm().sigmoid().output("y")
+    });
+    let graph = cut.graph.as_mut().expect("a graph");
+    let mut tensors = graph.initializer.iter_mut();
+    let shift = tensors.find(|tensor| tensor.name() == "bn_0.B").expect("B");
+    shift.raw_data = Some(vec![0; 4]);
+    shift.float_data.clear();
+    desk.put("cut.onnx", &cut.to_bytes());
+    let said = "node bn_0: tensor bn_0.B in cut.onnx: its data has 4 bytes, but dims [4] of FLOAT need 16; export the model again";
+    let runs: [&[&str]; 3] = [
+        &["check", "cut.onnx"],
+        &["inspect", "cut.onnx"],
+        &["cut.onnx", "-o", "out.onnx"],
+    ];
+    for arguments in runs {
+        let run = desk.run(arguments);
+        assert_eq!(code(&run), 2, "{}", stdout(&run));
+        let text = stdout(&run) + &stderr(&run);
+        assert!(text.contains(said), "{text}");
+    }
+    assert!(!desk.path("out.onnx").exists());
+}
+
+#[test]
 fn clean_models_are_0_findings_1_and_trouble_2() {
     let desk = zoo();
     let clean = desk.run(&["check", "zoo/clean.onnx"]);

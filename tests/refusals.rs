@@ -2,12 +2,13 @@
 
 use bnfold::fold::{fold, without_flaws};
 use bnfold::graph::Reading;
+use bnfold::onnx::proto::attribute_proto::AttributeType;
 use bnfold::onnx::proto::{ModelProto, TensorAnnotation};
 use bnfold::onnx::{Flaw, FlawKind, Model};
 use bnfold::plan::{Outcome, Plan, PlanOptions};
 use bnfold::rules::Code;
 use bnfold::testing::builder::Parameters;
-use bnfold::testing::{DataType, Tensor, ToBytes, model};
+use bnfold::testing::{DataType, Tensor, ToBytes, Value, model};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 mod support;
@@ -240,6 +241,16 @@ fn provoked(code: Code) -> Option<Plan> {
                 .batch_norm()
                 .relu()
                 .output("y")
+        })),
+        Code::Callers => plan(&model(|g| {
+            g.function("local", "Block", |f| {
+                f.attribute("eps");
+                let x = f.input("x", [1, 4, 6, 6]);
+                let epsilon = |norm: Value| norm.attr_ref("epsilon", AttributeType::Float, "eps");
+                epsilon(x.batch_norm()).output("y");
+            });
+            let call = g.op("Block", &[&image(g)]).domain("local");
+            call.attr("eps", 1e-3f32).relu().output("z")
         })),
         Code::Budget => plan(&model(|g| {
             let x = image(g).sigmoid();

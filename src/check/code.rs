@@ -78,6 +78,7 @@ codes! {
     Foldable, "foldable", Warning, "A BatchNormalization is left that algebra allows to fold away.";
     TrainingMode, "training-batch-norm", Error, "A BatchNormalization is in training mode: answers depend on the batch.";
     NotFinite, "non-finite-parameter", Error, "A parameter of a BatchNormalization is NaN or infinite, or makes its scale so.";
+    Malformed, "malformed-batch-norm", Error, "A BatchNormalization is not as the standard has it: runtimes refuse it, or read it differently.";
     NegativeVariance, "negative-variance", Error, "A stored variance is negative.";
     LargeScale, "large-scale", Warning, "Variance plus epsilon is so small that the scale exceeds a bound.";
     DeadChannel, "dead-channel", Note, "A scale is zero: the channel gives the same number for every input.";

@@ -95,6 +95,11 @@ fn of_node<'r>(node: &'r NodeReport, policy: &Policy) -> Vec<Found<'r>> {
     if let Some(reason) = reason(Code::TrainingMode) {
         found.push((FindingCode::TrainingMode, reason.detail.clone()));
     }
+    // Not one that was met on the way to a weight.
+    let own = format!("{} ({})", node.name, node.op_type);
+    if let Some(reason) = reason(Code::Malformed).filter(|reason| reason.node == own) {
+        found.push((FindingCode::Malformed, reason.detail.clone()));
+    }
     if let Some(reason) = reason(Code::Overridable) {
         found.push((
             FindingCode::OverridableInitializer,
@@ -318,6 +323,27 @@ mod tests {
             x.batch_norm().with_input(1, &scale).relu().output("y")
         });
         assert_eq!(codes(&report(&overridable)), ["overridable-parameter"]);
+    }
+
+    #[test]
+    fn a_node_that_contradicts_the_standard_is_found_and_one_of_a_function_is_not() {
+        let malformed = model(|g| {
+            let x = g.input("x", [1, 4, 5, 5]).conv(4);
+            x.batch_norm().attr("epsilon", "1e-5").relu().output("y")
+        });
+        let found = findings(&report(&malformed), &Policy::default());
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].code, FindingCode::Malformed);
+        assert_eq!(
+            found[0].message,
+            "attribute epsilon of node bn_0 is a STRING, not a FLOAT; export the model again"
+        );
+        // What stands in the way is not the node's fault.
+        let behind = model(|g| {
+            let x = g.input("x", [1, 4, 5, 5]).conv(4).attr("group", 1.5f32);
+            x.batch_norm().relu().output("y")
+        });
+        assert!(codes(&report(&behind)).is_empty());
     }
 
     #[test]

@@ -20,6 +20,7 @@ use std::rc::Rc;
 use ndarray::ArrayD;
 
 use crate::affine::Affine;
+use crate::onnx::AttributeError;
 use crate::onnx::model::{Model, Name, NodeView, OperatorSet, TensorView};
 
 pub use constant::{Constant, NotConstant};
@@ -281,23 +282,23 @@ impl<'m> Node<'m> {
 
     /// An INT attribute, or its default.
     pub fn int(&self, name: &str, default: i64) -> Result<i64, Malformed> {
-        self.read(default, |view| view.int(name).map_err(|_| Malformed))
+        self.read(default, |view| view.int(name))
     }
 
     /// An optional INT attribute.
     pub fn optional_int(&self, name: &str) -> Result<Option<i64>, Malformed> {
-        self.read(None, |view| view.int(name).map(Some).map_err(|_| Malformed))
+        self.read(None, |view| view.int(name).map(Some))
     }
 
     /// A FLOAT attribute, or its default.
     pub fn float(&self, name: &str, default: f32) -> Result<f32, Malformed> {
-        self.read(default, |view| view.float(name).map_err(|_| Malformed))
+        self.read(default, |view| view.float(name))
     }
 
     /// An INTS attribute.
     pub fn ints(&self, name: &str) -> Result<Option<Vec<i64>>, Malformed> {
         self.read(None, |view| {
-            let ints = view.ints(name).map_err(|_| Malformed)?;
+            let ints = view.ints(name)?;
             Ok(Some(ints.map(|ints| ints.to_vec())))
         })
     }
@@ -305,7 +306,7 @@ impl<'m> Node<'m> {
     /// A STRING attribute, or its default.
     pub fn string(&self, name: &str, default: &str) -> Result<String, Malformed> {
         self.read(default.to_owned(), |view| {
-            let text = view.string(name).map_err(|_| Malformed)?;
+            let text = view.string(name)?;
             Ok(text.map(|text| String::from_utf8_lossy(text).into_owned()))
         })
     }
@@ -319,7 +320,7 @@ impl<'m> Node<'m> {
     fn read<T>(
         &self,
         default: T,
-        get: impl FnOnce(&'m NodeView) -> Result<Option<T>, Malformed>,
+        get: impl FnOnce(&'m NodeView) -> Result<Option<T>, AttributeError>,
     ) -> Result<T, Malformed> {
         match self.view {
             Some(view) => Ok(get(view)?.unwrap_or(default)),
@@ -328,6 +329,23 @@ impl<'m> Node<'m> {
     }
 }
 
-/// An attribute is of another kind than the standard says, or stands for the attribute of a function's caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Malformed;
+/// Why an attribute says nothing of what its node computes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// It is not as the standard has it.
+    #[error("{0}")]
+    Attribute(String),
+    /// It stands for the attribute of a function's caller.
+    #[error("{0}")]
+    Callers(String),
+}
+
+impl From<AttributeError> for Malformed {
+    fn from(error: AttributeError) -> Malformed {
+        let text = error.to_string();
+        match error {
+            AttributeError::Reference { .. } => Malformed::Callers(text),
+            _ => Malformed::Attribute(text),
+        }
+    }
+}

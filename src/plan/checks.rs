@@ -2,7 +2,7 @@
 
 use super::PlanError;
 use crate::affine::Affine;
-use crate::graph::{Graph, NodeId, ValueId};
+use crate::graph::{Constant, Graph, NodeId, ValueId};
 use crate::rules::{Code, Refusal, refuse};
 
 pub(super) fn check_parameters(graph: &Graph<'_>, node: NodeId) -> Result<(), PlanError> {
@@ -22,6 +22,15 @@ pub(super) fn check_parameters(graph: &Graph<'_>, node: NodeId) -> Result<(), Pl
     let fits = lengths.windows(2).all(|pair| pair[0] == pair[1])
         && (!is_spatial
             || channels.is_none_or(|channels| lengths.iter().all(|&length| length == channels)));
+    let stored = (1..5).filter_map(|slot| match graph.constant(graph.input(node, slot)?) {
+        Ok(Constant::Stored(tensor)) if tensor.is_float() => Some(tensor),
+        _ => None,
+    });
+    let mut read = stored.map(|tensor| graph.model.check_length(tensor));
+    if let Some(error) = read.find_map(Result::err) {
+        let node = graph.label(node);
+        return Err(PlanError::Unreadable { node, error });
+    }
     match fits {
         true => Ok(()),
         false => Err(PlanError::Parameters {

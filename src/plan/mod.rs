@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use crate::graph::{Effect, Graph, NodeId, ValueId};
+use crate::onnx::ReadError;
 use crate::rules::Refusal;
 use planner::Planner;
 
@@ -286,5 +287,13 @@ pub enum PlanError {
         node: String,
         /// The lengths of scale, B, mean and var.
         found: String,
+    },
+    /// A BN parameter whose data are cut off or missing.
+    #[error("node {node}: {error}")]
+    Unreadable {
+        /// The node.
+        node: String,
+        /// The tensor, and what is wrong with it.
+        error: ReadError,
     },
 }

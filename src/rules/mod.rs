@@ -223,13 +223,12 @@ pub(crate) fn readable<T>(
     node: NodeId,
     read: Result<T, Malformed>,
 ) -> Result<T, Refusal> {
-    read.map_err(|Malformed| {
-        refuse(
-            graph,
-            node,
-            Code::Malformed,
-            "an attribute is not of the kind that the standard says",
-        )
+    read.map_err(|malformed| {
+        let code = match malformed {
+            Malformed::Attribute(_) => Code::Malformed,
+            Malformed::Callers(_) => Code::Callers,
+        };
+        refuse(graph, node, code, malformed.to_string())
     })
 }
 

@@ -133,7 +133,8 @@ codes! {
     UnknownOperator, "unknown-operator", Unsupported, "The operator belongs to a domain that bnfold does not know.";
     UnknownShape, "unknown-shape", Unsupported, "The shapes around the operator are not known well enough.";
     Unevaluated, "unevaluated-constant", Unsupported, "A constant could not be evaluated.";
-    Malformed, "unreadable-attribute", Unsupported, "An attribute is of the wrong kind, or its value comes from a function's caller.";
+    Malformed, "unreadable-attribute", Unsupported, "An attribute is not as the standard has it.";
+    Callers, "callers-attribute", Unsupported, "An attribute's value comes from a function's caller.";
     Budget, "search-budget", Unsupported, "The search for a fold met more branches than it may try.";
 }
 

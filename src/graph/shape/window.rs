@@ -21,11 +21,12 @@ impl Window {
         kernel: Option<&[usize]>,
     ) -> Result<Window, Malformed> {
         let node = graph.node(node);
+        let wrong = |problem: String| Malformed::Attribute(problem + "; export the model again");
         let sizes = |name: &str| -> Result<Option<Vec<usize>>, Malformed> {
             let ints = node.ints(name)?;
             ints.map(|ints| {
                 ints.iter()
-                    .map(|&i| usize::try_from(i).map_err(|_| Malformed))
+                    .map(|&i| usize::try_from(i).map_err(|_| wrong(format!("{name} holds {i}"))))
                     .collect()
             })
             .transpose()
@@ -33,7 +34,7 @@ impl Window {
         let kernel = match (kernel, sizes("kernel_shape")?) {
             (Some(kernel), _) => kernel.to_vec(),
             (None, Some(kernel)) => kernel,
-            (None, None) => return Err(Malformed),
+            (None, None) => return Err(wrong("it has no kernel_shape".to_owned())),
         };
         let rank = kernel.len();
         let strides = sizes("strides")?.unwrap_or_else(|| vec![1; rank]);
@@ -50,7 +51,8 @@ impl Window {
             pads.as_ref().map_or(rank, |pads| pads.len() / 2),
         ];
         if lengths.iter().any(|&length| length != rank) || strides.contains(&0) {
-            return Err(Malformed);
+            let problem = "its kernel, strides, dilations and pads do not fit each other";
+            return Err(wrong(problem.to_owned()));
         }
         Ok(Window {
             kernel,

@@ -66,6 +66,14 @@ impl Elements {
 }
 
 impl Model {
+    /// Whether a tensor's data are as long as its dims and type need; they are not read.
+    ///
+    /// # Errors
+    /// If they are not, or its file is missing.
+    pub(crate) fn check_length(&self, tensor: &TensorView) -> Result<(), ReadError> {
+        self.elements(tensor).map(drop)
+    }
+
     /// The elements of a float tensor.
     pub fn read_f64(&self, tensor: &TensorView) -> Result<Vec<f64>, ReadError> {
         self.check_float(tensor)?;
