@@ -86,7 +86,20 @@ impl Gauge {
         element: ElementType,
         sample: usize,
     ) {
-        for (position, (&reference, &value)) in reference.iter().zip(values).enumerate() {
+        self.add_where(reference, values, element, sample, |_| true);
+    }
+
+    /// The same for the positions that are asked for.
+    pub(super) fn add_where(
+        &mut self,
+        reference: &[f64],
+        values: &[f64],
+        element: ElementType,
+        sample: usize,
+        is_wanted: impl Fn(usize) -> bool,
+    ) {
+        let pairs = reference.iter().zip(values).enumerate();
+        for (position, (&reference, &value)) in pairs.filter(|&(position, _)| is_wanted(position)) {
             self.count += 1;
             let difference = difference(reference, value);
             let is_worst = difference > self.max_abs || self.worst.is_none();

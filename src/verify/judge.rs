@@ -3,7 +3,7 @@
 //! A doubt is settled by measuring what perturbed weights do, and by more samples, before it is believed.
 
 use super::figures::{difference, unravel};
-use super::outputs::Failure;
+use super::outputs::{Failure, Output};
 use super::session::{Comparison, Trouble};
 use super::slices::Entry;
 use super::verdict::{Counterexample, Unknown, Verdict};
@@ -196,7 +196,13 @@ fn check_informative(comparison: &Comparison<'_>) -> Result<(), Unknown> {
             return Err(Unknown::Uninformative { name, how });
         }
     }
-    if comparison.table.entries().is_empty() && comparison.truth.is_some() {
+    let is_alone = comparison.table.entries().is_empty();
+    if is_alone && comparison.outputs.iter().all(Output::shows_nothing) {
+        let names = comparison.outputs.iter();
+        let names = names.map(|output| output.name().to_owned()).collect();
+        return Err(Unknown::Nothing { names });
+    }
+    if is_alone && comparison.truth.is_some() {
         let mut outputs = comparison.outputs.iter();
         if let Some(out) = outputs.find(|out| out.own_error() > INSENSITIVE) {
             let (name, percent) = (out.name().to_owned(), 100.0 * out.own_error());

@@ -20,6 +20,7 @@ pub mod data;
 mod dims;
 mod draw;
 mod figures;
+mod gauges;
 mod interface;
 pub mod isolated;
 mod judge;

@@ -1,14 +1,12 @@
 //! Graph outputs, gathered over all samples and held against the tolerance.
 
 use super::figures::{Gauge, Worst, unravel};
+use super::gauges::{Bands, Elements, Gauges};
 use super::options::{Tolerance, default_fixed};
 use super::slices::uninformative;
 use super::verdict::Counterexample;
 use super::verification::OutputReport;
-use crate::engine::{Data, ElementType, Precision, Tensor};
-
-/// How many times the floor float64 outputs have: their truth rounds as they do, so the original shows no error.
-const OF_DOUBLES: f64 = 32.0;
+use crate::engine::{Data, ElementType, Tensor};
 
 /// The runs of one sample, an output each.
 #[derive(Clone, Copy, Debug)]
@@ -26,11 +24,9 @@ pub(super) struct Output {
     name: String,
     element: ElementType,
     shape: Vec<usize>,
-    original: Gauge,
-    rewritten: Gauge,
-    rewrite: Gauge,
+    gauges: Gauges,
+    bands: Option<Bands>,
     difference: Gauge,
-    noise: Gauge,
     has_truth: bool,
     n_runs: usize,
     n_elements: usize,
@@ -75,11 +71,9 @@ impl Output {
             name: name.to_owned(),
             element: ElementType::Float32,
             shape: Vec::new(),
-            original: Gauge::default(),
-            rewritten: Gauge::default(),
-            rewrite: Gauge::default(),
+            gauges: Gauges::default(),
+            bands: None,
             difference: Gauge::default(),
-            noise: Gauge::default(),
             has_truth: false,
             n_runs: 0,
             n_elements: 0,
@@ -114,6 +108,11 @@ impl Output {
         self.n_elements += original.len();
         if !self.element.is_float() {
             self.fault = unequal(original, rewritten, runs.sample);
+            // Strings count as telling something.
+            let numbers = original.to_f64().unwrap_or_else(|| vec![0.0, 1.0]);
+            for number in numbers {
+                (self.low, self.high) = (self.low.min(number), self.high.max(number));
+            }
             return;
         }
         let (Some(before), Some(after)) = (original.as_f64(), rewritten.as_f64()) else {
@@ -138,17 +137,31 @@ impl Output {
         }
         self.n_saturated += usize::from(is_saturated(reference));
         if let Some((truth, rewrite)) = &truth {
+            let elements = Elements {
+                truth,
+                original: &before,
+                rewritten: &after,
+                rewrite,
+                sample: runs.sample,
+            };
+            if !self.has_truth {
+                self.bands = Bands::new(&self.shape, truth);
+            }
             self.has_truth = true;
-            self.original.add(truth, &before, self.element, runs.sample);
-            self.rewritten.add(truth, &after, self.element, runs.sample);
-            self.rewrite.add(truth, rewrite, self.element, runs.sample);
+            self.gauges.add(elements, self.element, |_| true);
+            if let Some(bands) = &mut self.bands {
+                bands.add(elements, self.element);
+            }
         }
     }
 
     /// Adds what perturbed weights do to this output.
     pub(super) fn add_noise(&mut self, truth: &Tensor, perturbed: &Tensor, sample: usize) {
         if let (Some(truth), Some(values)) = (truth.as_f64(), perturbed.as_f64()) {
-            self.noise.add(&truth, &values, self.element, sample);
+            self.gauges.noise.add(&truth, &values, self.element, sample);
+            if let Some(bands) = &mut self.bands {
+                bands.add_noise(&truth, &values, self.element, sample);
+            }
         }
     }
 
@@ -182,34 +195,6 @@ impl Output {
                 self.fault = Some(Fault::Fixed { worst, allowed });
             }
         }
-    }
-
-    /// (largest, root mean square) error that the yardstick accepts of a run in the output's type.
-    fn allowed(&self, k: f64, floor: f64) -> (f64, f64) {
-        self.bound(k, k, floor)
-    }
-
-    /// The same of a run in float64, which has no rounding of its own: that of the weights is left.
-    fn allowed_rewrite(&self, k: f64, floor: f64) -> (f64, f64) {
-        if self.element == ElementType::Float64 {
-            return self.bound(k, k, floor);
-        }
-        self.bound(k / 16.0, k / 2.0, floor / 8.0)
-    }
-
-    fn bound(&self, k_own: f64, k_noise: f64, floor: f64) -> (f64, f64) {
-        let roundoff = self.element.unit_roundoff().unwrap_or(0.0);
-        let is_double = self.element == ElementType::Float64;
-        let floor = if is_double { OF_DOUBLES * floor } else { floor };
-        // Halves are computed in float32, so their own rounding is that much coarser.
-        let held = Precision::Declared.compute_type(self.element);
-        let ratio = k_own * roundoff / held.unit_roundoff().unwrap_or(1.0);
-        let most = (ratio * self.original.max_abs).max(k_noise * self.noise.max_abs);
-        let rms = (ratio * self.original.rms()).max(k_noise * self.noise.rms());
-        (
-            most + floor * roundoff * self.original.reference_max,
-            rms + floor * roundoff * self.original.reference_rms(),
-        )
     }
 
     /// How the output fails, if it does.
@@ -256,13 +241,9 @@ impl Output {
         if !self.has_truth {
             return None;
         }
-        let sharp = (&self.rewrite, self.allowed_rewrite(k, floor));
-        let plain = (&self.rewritten, self.allowed(k, floor));
-        let exceeds = |(gauge, (most, rms)): &(&Gauge, (f64, f64))| {
-            gauge.max_abs > *most || gauge.rms() > *rms
-        };
-        let (gauge, (allowed, _)) = [sharp, plain].into_iter().find(exceeds)?;
-        let worst = gauge.worst?;
+        let bands = self.bands.iter().flat_map(Bands::gauges);
+        let mut all = std::iter::once(&self.gauges).chain(bands);
+        let (worst, allowed) = all.find_map(|gauges| gauges.excess(self.element, k, floor))?;
         let counterexample = self.element_at(worst, worst.reference, allowed, seed);
         Some(Failure {
             counterexample,
@@ -310,11 +291,16 @@ impl Output {
         (self.distinct.len() == 2).then_some("saturated at two numbers")
     }
 
+    /// Whether it has no elements, or the same integer everywhere and on every sample.
+    pub(super) fn shows_nothing(&self) -> bool {
+        self.n_elements == 0 || !self.element.is_float() && self.low >= self.high
+    }
+
     /// The original's own error relative to the output's size, both as root mean squares.
     pub(super) fn own_error(&self) -> f64 {
-        let scale = self.original.reference_rms();
+        let scale = self.gauges.original.reference_rms();
         if self.has_truth && scale > 0.0 {
-            self.original.rms() / scale
+            self.gauges.original.rms() / scale
         } else {
             0.0
         }
@@ -332,16 +318,16 @@ impl Output {
     pub(super) fn report(&self, tolerance: Tolerance) -> OutputReport {
         let figures = |gauge: &Gauge| self.has_truth.then(|| gauge.figures());
         let allowed = match tolerance {
-            Tolerance::Yardstick { k, floor } => self.allowed(k, floor).0,
+            Tolerance::Yardstick { k, floor } => self.gauges.allowed(self.element, k, floor).0,
             Tolerance::Fixed { atol, .. } => atol.unwrap_or(default_fixed(self.element).0),
         };
         OutputReport {
             name: self.name.clone(),
             element: self.element.to_string(),
             shape: self.shape.clone(),
-            original: figures(&self.original),
-            rewritten: figures(&self.rewritten),
-            rewrite: figures(&self.rewrite),
+            original: figures(&self.gauges.original),
+            rewritten: figures(&self.gauges.rewritten),
+            rewrite: figures(&self.gauges.rewrite),
             difference: self.element.is_float().then(|| self.difference.figures()),
             allowed,
             argmax_changes: self.argmax_changes,

@@ -265,7 +265,8 @@ pub(super) fn uninformative(
     (count > 1 && low == high).then_some("one constant")
 }
 
-fn axes(rank: usize) -> Vec<usize> {
+/// The axes whose slices are looked at one by one.
+pub(super) fn axes(rank: usize) -> Vec<usize> {
     match rank {
         0 | 1 => vec![0],
         2 => vec![1],

@@ -207,6 +207,12 @@ pub enum Unknown {
         /// What it is.
         how: String,
     },
+    /// No output has numbers that could differ, and no value was to be compared.
+    #[error("{}", nothing_text(names))]
+    Nothing {
+        /// The outputs, all of them empty or one constant.
+        names: Vec<String>,
+    },
     /// The original's own rounding error hides any difference.
     #[error(
         "float32 rounding alone moves output {name:?} by {percent:.0} % of its size, \
@@ -259,6 +265,17 @@ fn cut_text(cuts: &[String]) -> String {
     match cuts {
         [] => ", because no sample reaches them or one of the models does not give them".to_owned(),
         cuts => format!(" behind what the engine lacks ({})", first_few(cuts)),
+    }
+}
+
+fn nothing_text(names: &[String]) -> String {
+    match names {
+        [] => "the models have no outputs, so there is nothing to compare".to_owned(),
+        names => format!(
+            "the outputs ({}) are empty or one constant on every sample, so equality there proves \
+             nothing; give real inputs or other dimensions",
+            first_few(names)
+        ),
     }
 }
 

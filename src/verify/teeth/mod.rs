@@ -2,6 +2,7 @@
 
 mod branches;
 mod data;
+mod evidence;
 mod fused;
 mod layers;
 mod regions;

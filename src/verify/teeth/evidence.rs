@@ -1,0 +1,74 @@
+//! What an output must show before it counts.
+
+use super::*;
+
+/// `x` times a factor per channel of axis 1.
+fn scaled(factors: [f32; 6]) -> ModelProto {
+    model(|g| {
+        let factors = g.initializer("k", Weights::floats(&[1, 6, 1], factors));
+        g.input("x", [1, 6, 40]).mul(factors).output("y")
+    })
+}
+
+#[test]
+fn small_channels_are_not_excused_by_large_ones() {
+    let sizes = [640.0, 500.0, 1e-4, 0.0, 1e-4, 1e-11];
+    let with = |channel: usize, factor: f32| {
+        let mut wrong = sizes;
+        wrong[channel] *= factor;
+        compare(&scaled(sizes), &scaled(wrong), &VerifyOptions::default()).verdict
+    };
+    assert_eq!(with(0, 1.0), Verdict::Equivalent);
+    for (channel, factor) in [(0, 1.0001), (2, 1.02), (4, 3.0), (5, 0.0)] {
+        let Verdict::Different {
+            counterexample: Counterexample::Element { index, .. },
+        } = with(channel, factor)
+        else {
+            panic!("channel {channel} times {factor} goes unseen");
+        };
+        assert_eq!(index[1], channel);
+    }
+}
+
+#[test]
+fn outputs_that_are_empty_or_one_integer_prove_nothing() {
+    let alone = |build: fn(&Graph)| {
+        let built = model(build);
+        compare(&built, &built, &VerifyOptions::default()).verdict
+    };
+    let blind: [fn(&Graph); 3] = [
+        |g| {
+            g.input("x", [2, 4]).relu();
+        },
+        |g| {
+            g.input("x", [2, 4]).op("IsNaN").output("y");
+        },
+        |g| {
+            let list = |name: &str, at: i64| g.initializer(name, Weights::ints(&[1], [at]));
+            let x = g.input("x", [2, 4]);
+            g.op("Slice", &[&x, &list("start", 0), &list("end", 0)])
+                .output("y");
+        },
+    ];
+    for build in blind {
+        let verdict = alone(build);
+        let is_nothing = matches!(
+            verdict,
+            Verdict::Unknown {
+                reason: Unknown::Nothing { .. }
+            }
+        );
+        assert!(is_nothing, "{verdict:?}");
+    }
+    // One that shows something is enough.
+    let both = alone(|g| {
+        let x = g.input("x", [2, 4]);
+        x.op("IsNaN").output("y");
+        x.relu().output("z");
+    });
+    assert_eq!(both, Verdict::Equivalent);
+    let varying = alone(|g| {
+        g.input("x", [8, 4]).op("ArgMax").output("y");
+    });
+    assert_eq!(varying, Verdict::Equivalent);
+}
