@@ -59,6 +59,7 @@ fn folded(original: &[u8]) -> (Vec<u8>, Vec<String>) {
     let reading = bnfold::graph::Reading {
         evaluate: Some(bnfold::engine::constant::evaluate),
         freeze_inputs: false,
+        allow_precision_change: false,
     };
     let folded = fold(&original, reading, &PlanOptions::default()).expect("it folds");
     let rope = folded.applied.edits.to_rope().expect("the edits fit");

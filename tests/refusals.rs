@@ -252,6 +252,10 @@ fn provoked(code: Code) -> Option<Plan> {
             let call = g.op("Block", &[&image(g)]).domain("local");
             call.attr("eps", 1e-3f32).relu().output("z")
         })),
+        Code::Precision => plan(&model(|g| {
+            let x = image(g).conv(4).cast(DataType::Double);
+            x.batch_norm().relu().output("y")
+        })),
         Code::Budget => plan(&model(|g| {
             let x = image(g).sigmoid();
             let mut sum = x.conv(4).kernel([1, 1]);

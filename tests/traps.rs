@@ -1,11 +1,15 @@
 //! Where other tools fell: each trap of the field as a graph that breaks without its condition.
 
+use bnfold::engine::ModelBytes;
 use bnfold::fold::fold;
+use bnfold::graph::Reading;
 use bnfold::onnx::Model;
 use bnfold::onnx::proto::{ModelProto, ValueInfoProto};
 use bnfold::plan::PlanOptions;
 use bnfold::testing::builder::Parameters;
 use bnfold::testing::{DataType, Graph, Tensor, ToBytes, Value, model};
+use bnfold::verify::{Verdict, VerifyOptions, verify};
+use prost::Message;
 
 mod support;
 use support::{check, count, folded_with, refused};
@@ -396,6 +400,76 @@ fn quantization_between_weight_and_batch_norm_stops_the_fold() {
         &m,
         "bn_0 stays: upstream quantized, downstream shift-blocked, sideways no-sibling",
     );
+}
+
+/// Conv in float16, BN in float32: `--allow-precision-change` folds it, and the proof holds.
+#[test]
+fn a_cast_between_float_types_is_passed_only_where_the_rounding_may_move() {
+    let sandwich = model(|g| {
+        let x = g.dtype(DataType::Float16).input("x", [2, 4, 6, 6]);
+        let wide = x.conv(6).cast(DataType::Float);
+        let narrow = wide.batch_norm().cast(DataType::Float16);
+        narrow.relu().conv(4).output("y")
+    });
+    refused(
+        &sandwich,
+        "bn_0 stays: upstream precision-change, downstream precision-change, sideways no-sibling",
+    );
+    // The same type on both sides rounds nothing.
+    let idle = model(|g| {
+        let x = g.dtype(DataType::Double).input("x", [2, 4, 6, 6]);
+        x.conv(6).cast(DataType::Double).batch_norm().output("y")
+    });
+    check(&idle, "bn_0 -> conv_0 output through cast_0");
+    let floats = model(|g| {
+        let x = g.input("x", [2, 4, 6, 6]).conv(6).cast(DataType::Int32);
+        x.cast(DataType::Float).batch_norm().relu().output("y")
+    });
+    refused(
+        &floats,
+        "bn_0 stays: upstream nonlinear, downstream shift-blocked, sideways no-sibling",
+    );
+
+    let original = Model::from_bytes(sandwich.to_bytes()).expect("the model reads");
+    let reading = Reading {
+        allow_precision_change: true,
+        ..support::reading()
+    };
+    let folded = fold(&original, reading, &PlanOptions::default()).expect("the model folds");
+    assert_eq!(
+        folded.plan.to_string(),
+        "bn_0 -> conv_0 output through cast_0"
+    );
+    let rope = folded.applied.edits.to_rope().expect("the edits fit");
+    let (bytes, flaws) = rope.to_vec(&original).expect("it renders");
+    assert!(flaws.is_empty());
+    let rewritten = ModelProto::decode(&*bytes).expect("it decodes");
+    let graph = rewritten.graph.as_ref().expect("a graph");
+    let half = i32::from(DataType::Float16);
+    let mut new = graph
+        .initializer
+        .iter()
+        .filter(|t| t.name().starts_with("conv_0"));
+    assert!(new.all(|tensor| tensor.data_type() == half));
+    let mut options = VerifyOptions::default();
+    options.compare_values.clone_from(&folded.applied.ends);
+    let models = [sandwich.to_bytes(), bytes];
+    let [before, after] = models.each_ref().map(|bytes| ModelBytes::new(bytes));
+    let verdict = verify(before, after, &options).verdict;
+    assert_eq!(verdict, Verdict::Equivalent);
+    // One channel's shift off by a hundredth is more than any rounding.
+    let mut wrong = rewritten;
+    let tensors = &mut wrong.graph.as_mut().expect("a graph").initializer;
+    let bias = tensors
+        .iter_mut()
+        .find(|tensor| tensor.dims == [6])
+        .expect("the bias");
+    let bytes = bias.raw_data.as_mut().expect("raw data");
+    let old = half::f16::from_le_bytes([bytes[0], bytes[1]]);
+    let new = half::f16::from_f32(old.to_f32() + 0.01 + 0.01 * old.to_f32().abs());
+    bytes[..2].copy_from_slice(&new.to_le_bytes());
+    let verdict = verify(before, ModelBytes::new(&wrong.to_bytes()), &options).verdict;
+    assert!(matches!(verdict, Verdict::Different { .. }), "{verdict:?}");
 }
 
 #[test]

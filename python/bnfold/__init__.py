@@ -36,6 +36,7 @@ _FOLDING = {
     "merge_branches": False,
     "max_growth": None,
     "freeze_inputs": False,
+    "allow_precision_change": False,
     "dims": {},
     "samples": 3,
     "seed": 0,

@@ -20,6 +20,7 @@ class _Folding(TypedDict, total=False):
     merge_branches: bool
     max_growth: Union[int, None]
     freeze_inputs: bool
+    allow_precision_change: bool
     dims: Mapping[str, int]
     samples: int
     seed: int

@@ -25,6 +25,7 @@ pub(super) struct Options {
     merge_branches: bool,
     max_growth: Option<u64>,
     freeze_inputs: bool,
+    allow_precision_change: bool,
     dims: BTreeMap<String, usize>,
     samples: usize,
     seed: u64,
@@ -93,6 +94,7 @@ impl Options {
         Reading {
             evaluate: Some(bnfold::engine::constant::evaluate),
             freeze_inputs: self.freeze_inputs,
+            allow_precision_change: self.allow_precision_change,
         }
     }
 

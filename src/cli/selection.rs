@@ -34,6 +34,9 @@ pub(super) struct Selection {
     /// Take initializers that are also graph inputs as constant, although a caller could override them
     #[arg(long)]
     freeze_inputs: bool,
+    /// Fold through a Cast between float types too, which moves the rounding
+    #[arg(long)]
+    allow_precision_change: bool,
 }
 
 impl Selection {
@@ -59,6 +62,7 @@ impl Selection {
     pub(super) fn reading(&self) -> Reading {
         Reading {
             freeze_inputs: self.freeze_inputs,
+            allow_precision_change: self.allow_precision_change,
             ..engine_reading()
         }
     }
@@ -75,6 +79,7 @@ pub(super) fn engine_reading() -> Reading {
     Reading {
         evaluate: Some(bnfold::engine::constant::evaluate),
         freeze_inputs: false,
+        allow_precision_change: false,
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Reading {
     pub evaluate: Option<constant::Evaluate>,
     /// Whether initializers that a caller may override are taken as constant.
     pub freeze_inputs: bool,
+    /// Whether an affine may pass a Cast between float types, which moves the rounding.
+    pub allow_precision_change: bool,
 }
 
 impl<'m> Graph<'m> {
@@ -37,6 +39,7 @@ impl<'m> Graph<'m> {
             symbols: shape::Symbols::default(),
             contents: HashMap::new(),
             constant: Vec::new(),
+            allows_precision_change: reading.allow_precision_change,
             constants: Rc::new(constant::Cache::new(reading, model.len())),
         };
         let standard = model.functions.iter().filter(|f| f.domain.is_empty());

@@ -173,6 +173,7 @@ pub struct Graph<'m> {
     pub(crate) symbols: shape::Symbols,
     pub(crate) contents: HashMap<ValueId, Rc<Vec<Dim>>>,
     pub(crate) constant: Vec<bool>,
+    pub(crate) allows_precision_change: bool,
     pub(crate) constants: Rc<constant::Cache>,
 }
 

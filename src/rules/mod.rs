@@ -74,6 +74,8 @@ pub enum Carrier {
 pub const CARRIERS: &[(&str, Carrier)] = &[
     ("Identity", Carrier::Through(carrier::transparent::identity)),
     ("Dropout", Carrier::Through(carrier::transparent::dropout)),
+    ("Cast", Carrier::Through(carrier::cast::cast)),
+    ("CastLike", Carrier::Through(carrier::cast::cast)),
     ("Neg", Carrier::Through(carrier::transparent::negative)),
     ("Transpose", Carrier::Through(carrier::axes::transpose)),
     ("Squeeze", Carrier::Through(carrier::axes::squeeze)),

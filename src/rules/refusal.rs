@@ -128,6 +128,7 @@ codes! {
     TrainingMode, "training-mode", Policy, "The node is in training mode: it normalises by the batch it is given.";
     Overridable, "overridable-initializer", Policy, "The constant is also a graph input, so a caller may override it.";
     Held, "held", Policy, "--keep or --only holds the node out.";
+    Precision, "precision-change", Policy, "A Cast between float types stands in between: a fold would move the rounding.";
     Growth, "growth", Policy, "The fold would add nodes or bytes beyond what is allowed.";
     Different, "different", Unsafe, "Verification found that the fold changes results, and it was rolled back.";
     UnknownOperator, "unknown-operator", Unsupported, "The operator belongs to a domain that bnfold does not know.";

@@ -49,6 +49,7 @@ fn folded(bytes: &[u8]) -> Option<Vec<u8>> {
     let reading = Reading {
         evaluate: Some(evaluate),
         freeze_inputs: false,
+        allow_precision_change: false,
     };
     let folded = fold(&model, reading, &PlanOptions::default()).ok()?;
     if folded.applied.edits.is_empty() {

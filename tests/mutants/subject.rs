@@ -37,6 +37,7 @@ pub(crate) struct Mutant<'a> {
 pub(crate) const READING: Reading = Reading {
     evaluate: Some(evaluate),
     freeze_inputs: false,
+    allow_precision_change: true,
 };
 
 /// A model with its right plan.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use bnfold::engine::ModelBytes;
 use bnfold::fold::{Folded, fold};
+use bnfold::graph::Reading;
 use bnfold::onnx::Model;
 use bnfold::onnx::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 use bnfold::plan::PlanOptions;
@@ -18,7 +19,14 @@ use crate::coverage::Seen;
 use crate::frame;
 use crate::order::{lines, reordered};
 use crate::record::marked;
-use crate::support::reading;
+
+/// Casts that the graphs hold lead to wider types and back, and so may be passed.
+fn reading() -> Reading {
+    Reading {
+        allow_precision_change: true,
+        ..crate::support::reading()
+    }
+}
 
 /// A model before and after.
 pub(crate) struct Case<'m> {

@@ -19,6 +19,7 @@ pub(crate) fn reading() -> Reading {
     Reading {
         evaluate: Some(bnfold::engine::constant::evaluate),
         freeze_inputs: false,
+        allow_precision_change: false,
     }
 }
 

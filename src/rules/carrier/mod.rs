@@ -2,6 +2,7 @@
 
 pub mod activation;
 pub mod axes;
+pub mod cast;
 pub mod concat;
 pub mod depth_space;
 pub mod norm;

@@ -18,6 +18,7 @@ use crate::report::{Report, json, text};
 pub(super) const READING: Reading = Reading {
     evaluate: Some(evaluate),
     freeze_inputs: false,
+    allow_precision_change: false,
 };
 
 pub(super) fn run(input: &[u8]) -> Rest<'_> {

@@ -82,7 +82,11 @@ fn cast(generator: &mut Generator<'_>, x: &Live) -> Option<Vec<Value>> {
     } else {
         value
     };
-    Some(vec![value.cast(generator.dtype)])
+    if generator.opset < 15 || generator.chance(0.5) {
+        return Some(vec![value.cast(generator.dtype)]);
+    }
+    let like = generator.scalar(0.25);
+    Some(vec![generator.graph.op("CastLike", &[&value, &like])])
 }
 
 /// Where a constant mask says so, else a constant.

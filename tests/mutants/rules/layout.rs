@@ -1,6 +1,6 @@
 //! Carriers that move elements about.
 
-use bnfold::testing::{Graph, Value};
+use bnfold::testing::{DataType, Graph, Value};
 
 use super::super::case::{Case, case};
 use super::{alike, barrier, pointwise};
@@ -46,6 +46,11 @@ const STEPS: &[(&str, Step)] = &[
     ("Identity", |x| x.identity()),
     ("Dropout", |x| x.dropout()),
     ("Neg", |x| x.op("Neg")),
+    ("Cast", |x| x.cast(DataType::Double).cast(DataType::Float)),
+    ("CastLike", |x| {
+        let like = x.graph().constant("value_float", 0.0f32);
+        x.graph().op("CastLike", &[x, &like])
+    }),
     ("Transpose", |x| x.transpose([0, 1, 3, 2])),
     ("Unsqueeze", |x| x.unsqueeze([2])),
     ("Squeeze", |x| x.reshape([0, 0, 1, 9]).squeeze([2])),
