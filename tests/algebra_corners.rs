@@ -8,7 +8,7 @@ use bnfold::testing::builder::Value;
 use bnfold::testing::{DataType, Tensor, ToBytes, model};
 
 mod support;
-use support::{check, refused};
+use support::{check, count, refused};
 
 #[test]
 fn a_value_that_arrives_twice_in_a_sum_takes_equal_shares_of_the_shift() {
@@ -148,4 +148,61 @@ fn a_constant_is_copied_only_where_its_original_is_still_read() {
         x.batch_norm().matmul_by(weight).output("z");
     };
     assert_eq!(copies(folds_too), 1);
+}
+
+/// What the dynamo exporter writes: a constant that gives its type to one node and its numbers to another.
+#[test]
+fn a_constant_that_lends_its_type_keeps_its_numbers() {
+    let m = model(|g| {
+        let x = g.dtype(DataType::Double).input("x", [1, 3, 4, 4]);
+        let extents = g.initializer("extents", Tensor::ints(&[4], [4, 3, 1, 1]));
+        let factor = g.initializer("factor", Tensor::doubles(&[], [3.5]));
+        let factor = g.op("Expand", &[&factor, &extents]);
+        let offset = g.initializer("offset", Tensor::floats(&[], [0.25]));
+        let offset = g.op("CastLike", &[&offset, &factor]);
+        let stored = Tensor::doubles(&[4, 3, 1, 1], (0..12).map(|at| f64::from(at) - 5.5));
+        let weight = g.initializer("w", stored).mul(&factor).add(&offset);
+        g.op("Conv", &[&x, &weight])
+            .batch_norm()
+            .sigmoid()
+            .output("y")
+    });
+    let folded = check(&m, "bn_0 -> conv_0 output");
+    assert_eq!(count(&folded, "CastLike"), 0);
+}
+
+/// A pooled deviation as TorchScript writes it, whose count of elements is computed from the BN's shape: the fold leaves
+/// that unread, and the node that reads the BN's name there goes instead of reading another.
+#[test]
+fn a_node_that_a_fold_leaves_unread_goes_unedited() {
+    let m = model(|g| {
+        let x = g.dtype(DataType::Double).input("x", [2, 4, 9]).relu();
+        let normed = x.batch_norm();
+        let axis = g.initializer("axis", Tensor::ints(&[1], [2]));
+        let length = g.op("Gather", &[&normed.op("Shape"), &axis]);
+        let count = length
+            .op("ReduceProd")
+            .attr("keepdims", 0)
+            .cast(DataType::Double);
+        let mean = |x: &Value, keep: i64| {
+            x.op("ReduceMean")
+                .attr("axes", [2].as_slice())
+                .attr("keepdims", keep)
+        };
+        let centred = normed.sub(mean(&normed, 1));
+        let squares = mean(&centred.mul(&centred), 0);
+        let one = g.initializer("one", Tensor::doubles(&[], [1.0]));
+        let deviation = squares.mul(&count).div(count.sub(&one)).op("Sqrt");
+        let both = g.op("Concat", &[&mean(&normed, 0), &deviation]).axis(1);
+        both.gemm(3).output("y")
+    });
+    let folded = check(&m, "");
+    let left = [
+        "BatchNormalization",
+        "Shape",
+        "Gather",
+        "ReduceProd",
+        "Cast",
+    ];
+    assert_eq!(left.map(|op| count(&folded, op)), [0; 5]);
 }

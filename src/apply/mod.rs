@@ -114,9 +114,10 @@ pub fn apply<'m>(original: &Graph<'m>, plan: &Plan) -> Result<Applied<'m>, Apply
     sweep::discard(original, &mut graph);
     let mut rewrite = Rewrite::new(original, graph);
     rewrite.parameters()?;
+    // Before nodes are edited: one that goes is not edited as well.
+    rewrite.sweep().map_err(ApplyError::Edit)?;
     rewrite.nodes()?;
-    let removed = rewrite.sweep().map_err(ApplyError::Edit)?;
-    Ok(rewrite.finish(plan, removed))
+    Ok(rewrite.finish(plan))
 }
 
 struct Rewrite<'g, 'm> {
@@ -336,7 +337,7 @@ impl<'g, 'm> Rewrite<'g, 'm> {
         Ok(NewData::Values(values))
     }
 
-    fn finish(self, plan: &Plan, removed: i64) -> Applied<'m> {
+    fn finish(self, plan: &Plan) -> Applied<'m> {
         let is_left = |value: &ValueId| {
             let at = self.graph.value(*value);
             (value.0 as usize) < self.original.values.len()
@@ -353,12 +354,13 @@ impl<'g, 'm> Rewrite<'g, 'm> {
             .filter(|end| !changed.contains(end) && is_left(end))
             .collect();
         ends.dedup();
+        let nodes_removed = self.removed();
         Applied {
             edits: self.edits,
             serves: self.serves,
             ends: ends.into_iter().map(name).collect(),
             changed: changed.into_iter().filter(is_left).map(name).collect(),
-            nodes_removed: removed,
+            nodes_removed,
             clones: self.clones,
         }
     }

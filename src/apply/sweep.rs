@@ -46,9 +46,8 @@ fn has_body(graph: &Graph<'_>, node: NodeId) -> bool {
 }
 
 impl Rewrite<'_, '_> {
-    /// Removes what the folds left unread; returns how many nodes fewer there are.
-    pub(super) fn sweep(&mut self) -> Result<i64, EditError> {
-        let mut dead: BTreeSet<NodeId> = BTreeSet::new();
+    /// Removes constants that the folds left unread, and takes out the nodes that gave them.
+    pub(super) fn sweep(&mut self) -> Result<(), EditError> {
         let mut uses = self.uses();
         let inputs = &self.original.model.graph.inputs;
         let inputs: HashMap<&Name, &ValueInfoView> =
@@ -66,10 +65,8 @@ impl Rewrite<'_, '_> {
                     self.edits.remove_initializer(tensor)?;
                     self.forget_input(value, &inputs)?;
                 }
-                Origin::Node(node, _) if self.is_unread(node, &uses) && dead.insert(node) => {
-                    if let Some(view) = self.graph.node(node).view {
-                        self.edits.remove_node(view)?;
-                    }
+                Origin::Node(node, _) if self.is_unread(node, &uses) => {
+                    self.graph.node_mut(node).alive = false;
                     for input in self.read(node) {
                         if let Some(count) = uses.get_mut(&input) {
                             *count -= 1;
@@ -82,15 +79,18 @@ impl Rewrite<'_, '_> {
                 _ => {}
             }
         }
-        self.forget_vanished(&dead)?;
+        self.forget_vanished()
+    }
+
+    /// How many nodes fewer there are.
+    pub(super) fn removed(&self) -> i64 {
         let count = |alive: bool, in_file: bool| {
             let nodes = self.graph.nodes.iter();
             nodes
                 .filter(|node| node.alive == alive && node.view.is_some() == in_file)
                 .count()
         };
-        let (gone, came) = (count(false, true) + dead.len(), count(true, false));
-        Ok(gone as i64 - came as i64)
+        count(false, true) as i64 - count(true, false) as i64
     }
 
     /// How many slots read each value once the new constants are in place.
@@ -169,12 +169,12 @@ impl Rewrite<'_, '_> {
     }
 
     /// Type entries of values that no longer exist.
-    fn forget_vanished(&mut self, dead: &BTreeSet<NodeId>) -> Result<(), EditError> {
+    fn forget_vanished(&mut self) -> Result<(), EditError> {
         let mut vanished: BTreeMap<u32, BTreeSet<Name>> = BTreeMap::new();
         for (index, value) in self.original.values.iter().enumerate() {
             let now = self.graph.value(ValueId(index as u32));
             let is_gone = match now.origin {
-                Origin::Node(node, _) => dead.contains(&node) || !self.graph.node(node).alive,
+                Origin::Node(node, _) => !self.graph.node(node).alive,
                 Origin::Undefined => true,
                 _ => false,
             };

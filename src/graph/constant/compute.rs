@@ -1,6 +1,6 @@
 //! What a model computes from constants alone, as a model of its own that the engine runs.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use super::{Computed, NotConstant};
 use crate::graph::{Graph, NodeId, Origin, ValueId};
@@ -36,7 +36,9 @@ impl Graph<'_> {
             self.model,
             self.scopes[self.value(value).scope.0 as usize].opsets,
         );
-        let (mut nodes, mut seen, mut open) = (Vec::new(), HashSet::new(), vec![value]);
+        let (mut nodes, mut seen, mut open) = (Vec::new(), BTreeSet::new(), vec![value]);
+        // Values of which only the type counts, unless they are computed for another node.
+        let mut likes = BTreeSet::new();
         while let Some(value) = open.pop() {
             if !seen.insert(value) {
                 continue;
@@ -51,9 +53,7 @@ impl Graph<'_> {
                     "CastLike" => {
                         nodes.push(*node);
                         open.extend(self.input(*node, 0));
-                        if let Some(like) = self.input(*node, 1).filter(|like| seen.insert(*like)) {
-                            extract.placeholder(&self.value(like).name, self.value(like).data_type);
-                        }
+                        likes.extend(self.input(*node, 1));
                     }
                     _ => {
                         nodes.push(*node);
@@ -62,6 +62,10 @@ impl Graph<'_> {
                 },
                 _ => return Err("it depends on what cannot be evaluated".to_owned()),
             }
+        }
+        for like in likes.difference(&seen) {
+            let like = self.value(*like);
+            extract.placeholder(&like.name, like.data_type);
         }
         nodes.sort_unstable();
         nodes.dedup();
