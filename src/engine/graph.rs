@@ -2,7 +2,7 @@
 //!
 //! A graph sees the slots of the graph around it through `captures`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -198,4 +198,6 @@ pub(super) struct Graph {
     pub(super) captures: Vec<(Slot, Slot)>,
     /// What the model declares about inner values; it may be wrong and is only asked when a value is missing.
     pub(super) infos: HashMap<Slot, Port>,
+    /// Constants, and what is computed from them alone.
+    pub(super) fixed: HashSet<Slot>,
 }

@@ -122,6 +122,8 @@ pub struct Produced<'a> {
     pub tensor: &'a Tensor,
     /// Where it is seen; at a node that could not be run, `name` says which input and which output of it.
     pub place: Place,
+    /// Whether it is read by a node that could not be run, and the same whatever the model is given.
+    pub is_fixed: bool,
 }
 
 /// Where a value is seen.

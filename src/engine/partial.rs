@@ -81,7 +81,7 @@ impl Run<'_> {
         let output = given
             .and_then(|slot| graph.names.get(*slot))
             .map_or("", String::as_str);
-        for (index, tensor) in inputs.iter().enumerate() {
+        for (index, (tensor, slot)) in inputs.iter().zip(&node.inputs).enumerate() {
             let Some(tensor) = tensor else { continue };
             let scope = self.scope.clone();
             self.observer.value(&Produced {
@@ -91,6 +91,7 @@ impl Run<'_> {
                 operator: &node.op_type,
                 tensor,
                 place,
+                is_fixed: slot.is_some_and(|slot| graph.fixed.contains(&slot)),
             });
         }
     }

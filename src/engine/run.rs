@@ -119,6 +119,7 @@ impl Run<'_> {
                 operator: &node.op_type,
                 tensor: &tensor,
                 place: Place::Given,
+                is_fixed: false,
             };
             let tensor = match self.observer.value(&produced) {
                 Step::Keep => tensor,

@@ -189,14 +189,17 @@ fn check_informative(comparison: &Comparison<'_>) -> Result<(), Unknown> {
         .iter()
         .map(|out| (out.name(), out.uninformative()));
     let entries = comparison.table.entries().iter();
-    let values = entries.map(|entry| (entry.name.as_str(), entry.uninformative()));
+    let varying = entries.filter(|entry| !entry.is_fixed);
+    let values = varying
+        .clone()
+        .map(|entry| (entry.name.as_str(), entry.uninformative()));
     for (name, how) in outputs.chain(values) {
         if let Some(how) = how {
             let (name, how) = (name.to_owned(), how.to_owned());
             return Err(Unknown::Uninformative { name, how });
         }
     }
-    let is_alone = comparison.table.entries().is_empty();
+    let is_alone = varying.count() == 0;
     if is_alone && comparison.outputs.iter().all(Output::shows_nothing) {
         let names = comparison.outputs.iter();
         let names = names.map(|output| output.name().to_owned()).collect();

@@ -146,6 +146,7 @@ impl Observer for Comparer<'_> {
         } = *self.comparing;
         let entry = self.table.entry(&key.name, &parcel.node);
         entry.is_doubtful |= key.place == Place::Stumble;
+        entry.is_fixed = produced.is_fixed;
         entry.add(&parcel.tensor, produced.tensor, sample, is_noise);
         if is_forced && parcel.tensor.shape() == produced.tensor.shape() {
             Step::Replace(parcel.tensor)

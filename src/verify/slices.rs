@@ -78,6 +78,8 @@ pub(super) struct Entry {
     pub(super) shape: Vec<usize>,
     /// Whether it is what a node read that could not be run on it, and so proves nothing if it differs.
     pub(super) is_doubtful: bool,
+    /// Whether no input of the model changes it, so that it may well be one number everywhere.
+    pub(super) is_fixed: bool,
     /// Set where the two models give the value different types or extents.
     pub(super) mismatch: Option<String>,
     element: Option<ElementType>,
@@ -106,6 +108,7 @@ impl Entry {
             node: node.to_owned(),
             shape: Vec::new(),
             is_doubtful: false,
+            is_fixed: false,
             mismatch: None,
             element: None,
             slices: Vec::new(),

@@ -249,6 +249,7 @@ impl<'a> Compiler<'a> {
             inputs,
             outputs,
             constants: frame.constants,
+            fixed: order::fixed(&compiled, frame.constant_slots),
             nodes: compiled,
             captures: frame.captures,
             infos,

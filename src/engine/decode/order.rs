@@ -5,7 +5,7 @@ use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use super::display_name;
 use crate::engine::error::EngineError;
-use crate::engine::graph::{Node, Slot};
+use crate::engine::graph::{Callee, Node, Slot};
 use crate::onnx::proto::{GraphProto, NodeProto};
 
 /// Indices of `nodes` such that producers come before consumers, otherwise in file order.
@@ -146,4 +146,22 @@ pub(super) fn mark_last_reads(nodes: &mut [Node], n_slots: usize, kept: &HashSet
         }
         node.last_reads = last;
     }
+}
+
+/// Constants and what nodes in execution order compute from them alone, without graphs or chance.
+pub(super) fn fixed(nodes: &[Node], constants: HashSet<Slot>) -> HashSet<Slot> {
+    let mut fixed = constants;
+    for node in nodes {
+        let is_plain = matches!(node.callee, Callee::Operator) && node.bodies().next().is_none();
+        let is_chance = node.op_type.starts_with("Random")
+            || matches!(
+                node.op_type.as_str(),
+                "Bernoulli" | "Multinomial" | "Dropout"
+            );
+        let mut inputs = node.inputs.iter().flatten();
+        if is_plain && !is_chance && inputs.all(|input| fixed.contains(input)) {
+            fixed.extend(node.outputs.iter().flatten());
+        }
+    }
+    fixed
 }

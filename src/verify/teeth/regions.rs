@@ -93,6 +93,47 @@ fn what_enters_a_foreign_operator_is_compared_too() {
     );
 }
 
+/// DeformConv's bias in detection models is a constant of zeros, stored or expanded.
+#[test]
+fn a_constant_that_enters_a_foreign_operator_may_be_zero_and_a_dead_value_may_not() {
+    let build = |bias: fn(&Value) -> Value| {
+        model(|g| {
+            let x = g.input("x", [1, 4]).relu();
+            let bias = bias(&x);
+            let y = g.op("Sharpen", &[&x, &bias]).domain("org.custom");
+            y.shape("1,4").output("y")
+        })
+    };
+    let stored = build(|x| {
+        let g = x.graph();
+        g.initializer("zeros", Weights::floats(&[4], [0.0; 4]))
+    });
+    assert_eq!(verdict(&stored, &stored), Verdict::Equivalent);
+    let expanded = build(|x| {
+        let g = x.graph();
+        let like = g.initializer("like", Weights::floats(&[4], [1.0; 4]));
+        let zero = g.initializer("zero", Weights::floats(&[1], [0.0]));
+        g.op("Expand", &[&zero, &like.op("Shape")])
+    });
+    assert_eq!(verdict(&expanded, &expanded), Verdict::Equivalent);
+    let dead = build(|x| x.op("Neg").relu());
+    let found = verdict(&dead, &dead);
+    let Verdict::Unknown {
+        reason: Unknown::Uninformative { name, .. },
+    } = &found
+    else {
+        panic!("{found:#?}");
+    };
+    assert!(name.contains("input 1 of the Sharpen"), "{name}");
+    // A constant is still compared.
+    let wrong = build(|x| {
+        let g = x.graph();
+        g.initializer("zeros", Weights::floats(&[4], [0.0, 0.0, 0.1, 0.0]))
+    });
+    let found = verdict(&stored, &wrong);
+    assert!(matches!(found, Verdict::Different { .. }), "{found:#?}");
+}
+
 /// A custom operator with an attribute.
 fn called(op: &str, value: impl Into<Attribute>) -> ModelProto {
     model(|g| {
