@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use super::element::ElementType;
-use super::graph::{Attribute, Callee, Graph, Node, Slot};
+use super::graph::{Attribute, Callee, Graph, Input, Node, Slot};
 use super::tensor::Tensor;
 
 /// Extent of an axis that nothing demands anything of.
@@ -31,6 +31,10 @@ pub(super) fn demanded(
     graph: &Graph,
     table: &[Option<Tensor>],
 ) -> Option<(ElementType, Vec<usize>)> {
+    met(slot, graph, table).form()
+}
+
+fn met(slot: Slot, graph: &Graph, table: &[Option<Tensor>]) -> Demands {
     let mut demands = Demands::default();
     let (mut waiting, mut seen) = (vec![slot], HashSet::from([slot]));
     while let Some(slot) = waiting.pop() {
@@ -46,7 +50,23 @@ pub(super) fn demanded(
             }
         }
     }
-    demands.form()
+    demands
+}
+
+/// Extents of the axes of an input that the weights of its readers settle.
+pub(super) fn settled(
+    input: &Input,
+    graph: &Graph,
+    table: &[Option<Tensor>],
+) -> Vec<(usize, usize)> {
+    let rank = input.port.dims.as_ref().map_or(0, Vec::len);
+    let demands = met(input.slot, graph, table);
+    let channels = demands.channels.map(|(_, extent)| (1, extent));
+    let width = demands
+        .width
+        .map(|(_, extent)| (rank.saturating_sub(1), extent));
+    let known = channels.into_iter().chain(width);
+    known.filter(|&(axis, _)| axis > 0 && axis < rank).collect()
 }
 
 impl Demands {
@@ -94,6 +114,13 @@ impl Demands {
             }
             _ => {
                 if let Some(shape) = whole(node, weight.shape()) {
+                    let (at, axis) = match op_type {
+                        "Conv" | "ConvTranspose" => (&mut self.channels, 1),
+                        _ => (&mut self.width, shape.len() - 1),
+                    };
+                    if int(node, "transA") != Some(1) {
+                        at.get_or_insert((element, shape[axis]));
+                    }
                     self.whole.get_or_insert((element, shape));
                 }
                 keeps_shape(op_type)
@@ -169,12 +196,16 @@ fn keeps_shape(op_type: &str) -> bool {
     )
 }
 
-/// All extents of the first input, from the weight's.
-fn whole(node: &Node, weight: &[usize]) -> Option<Vec<usize>> {
-    let int = |name: &str| match node.attributes.get(name) {
+fn int(node: &Node, name: &str) -> Option<usize> {
+    match node.attributes.get(name) {
         Some(Attribute::Int(value)) => usize::try_from(*value).ok(),
         _ => None,
-    };
+    }
+}
+
+/// All extents of the first input, from the weight's.
+fn whole(node: &Node, weight: &[usize]) -> Option<Vec<usize>> {
+    let int = |name: &str| int(node, name);
     Some(match (node.op_type.as_str(), weight) {
         ("Conv", [_, channels, kernel @ ..]) => {
             let channels = channels.checked_mul(int("group").unwrap_or(1))?;

@@ -41,6 +41,8 @@ pub struct Signature {
     pub inputs: Vec<Port>,
     /// Graph outputs.
     pub outputs: Vec<Port>,
+    /// By input, the axes whose extents weights settle, with the extents.
+    pub settled: HashMap<String, Vec<(usize, usize)>>,
 }
 
 /// An attribute's value.

@@ -83,6 +83,13 @@ impl Cache {
             ..Default::default()
         }
     }
+
+    /// What could not be computed while shapes were inferred may be once they are.
+    pub(super) fn forget_failures(&self) {
+        self.computed
+            .borrow_mut()
+            .retain(|_, computed| computed.is_ok());
+    }
 }
 
 impl fmt::Debug for Cache {
@@ -162,7 +169,7 @@ impl<'m> Graph<'m> {
         Ok(array)
     }
 
-    /// An integer constant's elements: stored, or computed from static shapes. The engine is not asked.
+    /// An integer constant's elements: stored, computed from static shapes, or else evaluated by the engine.
     pub fn integers(&self, value: ValueId) -> Option<Vec<i64>> {
         if let Some(extents) = self.contents.get(&value) {
             return extents
@@ -176,7 +183,7 @@ impl<'m> Graph<'m> {
         let node = match self.value(value).origin {
             Origin::Initializer { .. } => None,
             Origin::Node(node, 0) if &*self.node(node).op == "Constant" => self.node(node).view,
-            _ => return None,
+            _ => return self.computed_integers(value),
         };
         match (self.constant(value).ok()?, inline(node)) {
             (Constant::Stored(tensor), _) if is_integer(tensor.data_type) => {
@@ -190,6 +197,20 @@ impl<'m> Graph<'m> {
                 }),
             ) => Some(elements),
             _ => None,
+        }
+    }
+
+    fn computed_integers(&self, value: ValueId) -> Option<Vec<i64>> {
+        if !is_integer(self.value(value).data_type) {
+            return None;
+        }
+        match self.constant(value).ok()? {
+            Constant::Stored(tensor) => self.model.read_i64(tensor).ok(),
+            Constant::Computed(computed) => match &computed.elements {
+                Elements::Integers(elements) => Some(elements.clone()),
+                Elements::Floats(_) => None,
+            },
+            Constant::Made(_) => None,
         }
     }
 

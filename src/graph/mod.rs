@@ -258,11 +258,14 @@ impl<'m> Graph<'m> {
         }
     }
 
-    /// Consumers that read a value's elements, not just its shape, in the order of their places.
+    /// Consumers that read a value's elements, not just its shape or type, in the order of their places.
     pub fn readers(&self, value: ValueId) -> impl Iterator<Item = (NodeId, usize)> + use<> {
         let consumers = self.value(value).consumers.iter().copied();
-        let reads =
-            |&(node, _): &(NodeId, usize)| !matches!(&*self.node(node).op, "Shape" | "Size");
+        let reads = |&(node, slot): &(NodeId, usize)| match &*self.node(node).op {
+            "Shape" | "Size" | "EyeLike" | "RandomNormalLike" | "RandomUniformLike" => false,
+            "CastLike" => slot == 0,
+            _ => true,
+        };
         let mut readers: Vec<_> = consumers.filter(reads).collect();
         readers.sort_by_key(|&(node, slot)| (self.node(node).position, node, slot));
         readers.into_iter()

@@ -1,8 +1,8 @@
 //! Extents for symbolic dimensions.
 //!
 //! Equal names get equal extents; an unnamed dimension is called `INPUT.AXIS`.
-//! What the caller does not give is tried in turn, small first: the first axis of an input as a batch,
-//! the others as lengths.
+//! What the caller does not give and the weights do not settle is tried in turn, small first: the first
+//! axis of an input as a batch, the others as lengths.
 
 use std::collections::BTreeMap;
 
@@ -93,14 +93,22 @@ pub(super) fn candidates(signature: &Signature, given: &BTreeMap<String, usize>)
             let Some(name) = symbol(port, axis, dim) else {
                 continue;
             };
-            match given.get(&name) {
-                Some(&extent) => {
+            let settled = signature.settled.get(&port.name).into_iter().flatten();
+            let mut settled = settled
+                .filter(|(at, _)| *at == axis)
+                .map(|(_, extent)| *extent);
+            // An exporter may write a number as a name.
+            let named = || name.parse().ok().filter(|&extent| extent > 0);
+            let known = given.get(&name).copied();
+            match known.or_else(|| settled.next()).or_else(named) {
+                Some(extent) => {
                     fixed.insert(name, extent);
                 }
                 None => *open.entry(name).or_default() |= axis == 0,
             }
         }
     }
+    open.retain(|name, _| !fixed.contains_key(name));
     if open.is_empty() {
         return vec![fixed];
     }
@@ -151,7 +159,7 @@ mod tests {
                 port("a", vec![symbolic("n"), Dim::Fixed(3), symbolic("t")]),
                 port("b", vec![symbolic("t"), Dim::Unknown]),
             ],
-            outputs: Vec::new(),
+            ..Signature::default()
         };
         let given = BTreeMap::from([("b.1".to_owned(), 77)]);
         let bindings = candidates(&signature, &given);
@@ -165,11 +173,31 @@ mod tests {
     }
 
     #[test]
+    fn weights_settle_an_extent_wherever_its_name_stands() {
+        let signature = Signature {
+            inputs: vec![
+                port("a", vec![symbolic("n"), symbolic("c")]),
+                port("b", vec![symbolic("n"), symbolic("c"), symbolic("7")]),
+            ],
+            settled: [("b".to_owned(), vec![(1, 3)])].into(),
+            ..Signature::default()
+        };
+        for binding in candidates(&signature, &BTreeMap::new()) {
+            let shapes = signature.inputs.iter().map(|port| shape(port, &binding));
+            let shapes: Vec<Vec<usize>> = shapes.map(Option::unwrap).collect();
+            assert_eq!((shapes[0][1], &shapes[1][1..]), (3, &[3, 7][..]));
+        }
+        let given = BTreeMap::from([("c".to_owned(), 5)]);
+        let bindings = candidates(&signature, &given);
+        assert!(bindings.iter().all(|binding| binding["c"] == 5));
+    }
+
+    #[test]
     fn a_fixed_model_has_one_binding_and_a_rankless_input_no_shape() {
         let fixed = port("a", vec![Dim::Fixed(2)]);
         let signature = Signature {
             inputs: vec![fixed],
-            outputs: Vec::new(),
+            ..Signature::default()
         };
         assert_eq!(candidates(&signature, &BTreeMap::new()), [Binding::new()]);
         let rankless = Port {

@@ -31,6 +31,7 @@ pub(in crate::graph) fn infer(graph: &mut Graph<'_>) {
     for index in (0..passes).flat_map(|_| 0..nodes) {
         node(graph, NodeId(index as u32));
     }
+    graph.constants.forget_failures();
 }
 
 /// Infers one node; also used when a fold inserts one.

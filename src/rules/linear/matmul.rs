@@ -3,7 +3,7 @@
 //! The factor takes a scale on either side; it has no bias, so a shift goes on behind the product (where the constant of
 //! an Add may take it), makes a product of rank 2 a Gemm, or becomes one Add behind the node.
 
-use ndarray::{ArrayD, Axis};
+use ndarray::{ArrayD, Axis, RemoveAxis as _, Zip};
 
 use super::{Along, Bias, InputShift, Layout, on_weight, weight};
 use crate::affine::{Affine, zip};
@@ -90,28 +90,30 @@ pub(super) fn shift_of(
     };
     let weights = constant(graph, node, value, graph.floats(value))?;
     let pending = graph.node(node).pending.as_deref();
-    let mut product = zip(
-        &weights,
-        &on_weight(affine.shift(), &layout.input, &layout.dims),
-        |w, t| w * t,
-    );
+    let on_input = |array: &ArrayD<f64>| on_weight(array, &layout.input, &layout.dims);
+    let mut factors = on_input(affine.shift());
     if let Some(input) = pending.and_then(|pending| pending.input.as_ref()) {
-        product = zip(
-            &product,
-            &on_weight(input.scale(), &layout.input, &layout.dims),
-            |w, s| w * s,
-        );
-    }
-    if let Some(output) = pending.and_then(|pending| pending.output.as_ref()) {
-        product = zip(
-            &product,
-            &on_weight(output.scale(), &layout.output, &layout.dims),
-            |w, s| w * s,
-        );
+        factors = zip(&factors, &on_input(input.scale()), |t, s| t * s);
     }
     let summed = layout.input.last().map_or(0, |along| along.weight[0]);
-    let shift = product.sum_axis(Axis(summed)).insert_axis(Axis(summed));
+    let mut shift = weighted_sum(&weights, &factors, Axis(summed));
+    if let Some(output) = pending.and_then(|pending| pending.output.as_ref()) {
+        let scale = on_weight(output.scale(), &layout.output, &layout.dims);
+        shift = zip(&shift, &scale, |t, s| t * s);
+    }
     Ok(operand::widened(&shift, layout.output_rank))
+}
+
+/// The sum along an axis, which is left with extent 1, of weights times what broadcasts against them.
+fn weighted_sum(weights: &ArrayD<f64>, factors: &ArrayD<f64>, axis: Axis) -> ArrayD<f64> {
+    let mut sum = ArrayD::zeros(weights.raw_dim().remove_axis(axis));
+    let varies = factors.len_of(axis) > 1;
+    for (at, row) in weights.axis_iter(axis).enumerate() {
+        let factor = factors.index_axis(axis, if varies { at } else { 0 });
+        let terms = Zip::from(&mut sum).and(&row).and_broadcast(&factor);
+        terms.for_each(|sum, &w, &t| *sum += w * t);
+    }
+    sum.insert_axis(axis)
 }
 
 /// The effect that adds a shift behind the product.

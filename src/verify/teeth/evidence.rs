@@ -72,3 +72,32 @@ fn outputs_that_are_empty_or_one_integer_prove_nothing() {
     });
     assert_eq!(varying, Verdict::Equivalent);
 }
+
+#[test]
+fn an_extent_that_a_weight_settles_is_not_guessed() {
+    let whole = |build: fn(&Graph)| {
+        let built = model(build);
+        let found = compare(&built, &built, &VerifyOptions::default());
+        assert_eq!(found.verdict, Verdict::Equivalent, "{found:#?}");
+        assert_eq!(found.extent, Extent::Full);
+    };
+    whole(|g| {
+        let x = g.input("x", "N,C,H,W").relu();
+        g.op("Conv", &[&x, &g.weight("w", [6, 3, 1, 1])])
+            .output("y");
+    });
+    whole(|g| {
+        let x = g.input("x", "N,C,H,W");
+        let x = g.op("Conv", &[&x, &g.weight("w", [6, 3, 1, 1])]);
+        x.attr("group", 2).output("y");
+    });
+    whole(|g| {
+        let x = g.input("x", "N,T,C").relu();
+        g.op("MatMul", &[&x, &g.weight("w", [5, 2])]).output("y");
+    });
+    whole(|g| {
+        let x = g.input("x", "N,C");
+        let gemm = g.op("Gemm", &[&x, &g.weight("w", [2, 5])]);
+        gemm.attr("transB", 1).output("y");
+    });
+}
