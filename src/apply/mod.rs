@@ -132,7 +132,8 @@ struct Rewrite<'g, 'm> {
     serves: HashMap<String, Vec<NodeId>>,
     /// Names of values that folds made.
     created: HashMap<ValueId, Name>,
-    clones: Vec<Copied>,
+    /// New constants, each with the one that it was made from.
+    copies: Vec<(ValueId, Copied)>,
 }
 
 impl<'g, 'm> Rewrite<'g, 'm> {
@@ -145,7 +146,7 @@ impl<'g, 'm> Rewrite<'g, 'm> {
             before: HashMap::new(),
             serves: HashMap::new(),
             created: HashMap::new(),
-            clones: Vec::new(),
+            copies: Vec::new(),
             graph,
         }
     }
@@ -361,7 +362,7 @@ impl<'g, 'm> Rewrite<'g, 'm> {
             ends: ends.into_iter().map(name).collect(),
             changed: changed.into_iter().filter(is_left).map(name).collect(),
             nodes_removed,
-            clones: self.clones,
+            clones: self.copies.into_iter().map(|(_, copy)| copy).collect(),
         }
     }
 }

@@ -133,18 +133,15 @@ impl<'m> Rewrite<'_, 'm> {
             Ok(Constant::Stored(tensor)) => Some(tensor),
             _ => None,
         });
-        let is_replaced = |reader: &(NodeId, usize)| self.renamed.contains_key(reader);
-        let stays = |source: ValueId| !self.graph.value(source).consumers.iter().all(is_replaced);
-        if source.is_some_and(stays) {
+        if let Some(source) = source {
             let count = tensor.dims.iter().product();
-            self.clones.push(Copied {
+            let served = self.serves.get(&tensor.name.to_string());
+            let copy = Copied {
                 bytes: elements::byte_count(tensor.data_type, count).unwrap_or(0),
-                nodes: self
-                    .serves
-                    .get(&tensor.name.to_string())
-                    .cloned()
-                    .unwrap_or_default(),
-            });
+                nodes: served.cloned().unwrap_or_default(),
+            };
+            self.copies
+                .push((self.original.behind_identities(source), copy));
         }
         match old.filter(|old| old.dims == tensor.dims && old.data_type == tensor.data_type) {
             Some(old) => self.edits.add_clone(graph, old, &tensor.name, tensor.data),

@@ -79,7 +79,19 @@ impl Rewrite<'_, '_> {
                 _ => {}
             }
         }
+        self.discount(&uses);
         self.forget_vanished()
+    }
+
+    /// The first new constant in place of one that nothing reads any more is no copy.
+    fn discount(&mut self, uses: &BTreeMap<ValueId, usize>) {
+        let mut gone = BTreeSet::new();
+        let is_left = |source: ValueId| {
+            let at = self.graph.value(source);
+            uses.get(&source).is_some_and(|&count| count > 0) || at.is_output || at.is_reserved
+        };
+        self.copies
+            .retain(|&(source, _)| is_left(source) || !gone.insert(source));
     }
 
     /// How many nodes fewer there are.

@@ -86,7 +86,7 @@ fn of_node<'r>(node: &'r NodeReport, policy: &Policy) -> Vec<Found<'r>> {
         let mut sites: Vec<&str> = fold.sites.iter().map(|site| site.node.as_str()).collect();
         sites.dedup();
         let into = match sites.is_empty() {
-            true => "nothing reads it".to_owned(),
+            true => "it is unread, or constant".to_owned(),
             false => format!("it can be folded into {}", sites.join(", ")),
         };
         found.push((FindingCode::Foldable, into));

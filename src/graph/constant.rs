@@ -125,7 +125,7 @@ impl<'m> Graph<'m> {
     }
 
     /// The constant that a run of Identity nodes hands on.
-    fn behind_identities(&self, mut value: ValueId) -> ValueId {
+    pub(crate) fn behind_identities(&self, mut value: ValueId) -> ValueId {
         while let Origin::Node(node, 0) = self.value(value).origin
             && &*self.node(node).op == "Identity"
             && self.is_constant(value)

@@ -142,7 +142,7 @@ fn other_folds(text: &mut String, report: &Report, detail: Detail) -> std::fmt::
     let merged = |node: &&NodeReport| node.fold.as_ref().is_some_and(|fold| fold.way == "merge");
     let (merged, affines): (Vec<_>, Vec<_>) = report.affines.iter().partition(merged);
     for (nodes, what) in [
-        (affines, "that are a BatchNormalization in disguise"),
+        (affines, "that scale or shift by constants"),
         (merged, "merged into convolutions of the same value"),
     ] {
         if nodes.is_empty() {
@@ -181,7 +181,7 @@ fn fold(text: &mut String, node: &NodeReport, detail: Detail) -> std::fmt::Resul
         .map(|site| format!("{} ({})", site.node, site.side))
         .collect();
     let sites = if sites.is_empty() {
-        "nothing, for nothing reads it".to_owned()
+        "no weight: it is unread, or constant".to_owned()
     } else {
         sites.join(", ")
     };
@@ -261,19 +261,21 @@ fn verdict(text: &mut String, report: &Report) -> std::fmt::Result {
     match &report.output {
         Some(output) => writeln!(
             text,
-            "; wrote {BOLD}{}{BOLD:#} ({} and {} less)",
+            "; wrote {BOLD}{}{BOLD:#} ({})",
             output.path,
-            count(usize::try_from(report.nodes_removed).unwrap_or(0), "node"),
-            saved(report.model.bytes, output.bytes)
+            saved(report, output.bytes)
         ),
         None => writeln!(text, "; nothing was written"),
     }
 }
 
-fn saved(before: u64, after: u64) -> String {
+/// `3 nodes and 1.2 kB less`, or `3 nodes less, 1.2 kB more`.
+fn saved(report: &Report, after: u64) -> String {
+    let nodes = count(usize::try_from(report.nodes_removed).unwrap_or(0), "node");
+    let before = report.model.bytes;
     match before.checked_sub(after) {
-        Some(less) => bytes(less),
-        None => format!("−{}", bytes(after - before)),
+        Some(less) => format!("{nodes} and {} less", bytes(less)),
+        None => format!("{nodes} less, {} more", bytes(after - before)),
     }
 }
 

@@ -123,7 +123,7 @@ fn verdict(node: &NodeReport) -> Markup {
     };
     html! {
         (fold.way) " → "
-        @if fold.sites.is_empty() { "nothing, for nothing reads it" }
+        @if fold.sites.is_empty() { "no weight: it is unread, or constant" }
         @for (at, site) in fold.sites.iter().enumerate() {
             @if at > 0 { ", " }
             span.name { (visible(&site.node)) } " (" (site.side) ")"
