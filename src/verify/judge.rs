@@ -26,7 +26,10 @@ pub(super) fn judge(
         let is_statistical = doubt.as_ref().is_some_and(|doubt| doubt.is_statistical);
         if is_statistical && comparison.truth.is_some() {
             let is_local = has_local_excess(comparison);
-            comparison.measure_noise(is_local, verification);
+            comparison.measure_noise(is_local, verification, |comparison| match is_local {
+                true => has_local_excess(comparison),
+                false => difference_of(comparison).is_some(),
+            });
             doubt = difference_of(comparison);
         }
     }

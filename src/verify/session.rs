@@ -181,7 +181,11 @@ impl Comparison<'_> {
         };
         let reason = unknown(failure);
         self.sample(0, verification).map_err(|_| reason.clone())?;
-        self.further_samples(verification)
+        self.further_samples(verification)?;
+        match self.is_given_what_changed() {
+            true => Err(reason),
+            false => Ok(()),
+        }
     }
 
     fn further_samples(&mut self, verification: &mut Verification) -> Result<(), Unknown> {

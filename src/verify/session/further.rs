@@ -12,6 +12,21 @@ use crate::verify::verification::Verification;
 const PERTURBATIONS: u64 = 2;
 
 impl Comparison<'_> {
+    /// Whether both models were given a value that means something else in one of them: within a fold a
+    /// node could not be run.
+    pub(super) fn is_given_what_changed(&self) -> bool {
+        let changed = self.options.changed_values.iter();
+        let changed: HashSet<&str> = changed.map(String::as_str).collect();
+        let mut borders = self.borders.iter().flat_map(|border| border.given());
+        // The scopes that a value stands in come before its name, which may hold the same sign.
+        let is_changed = |given: String| {
+            let inner = given.match_indices('/').map(|(at, _)| &given[at + 1..]);
+            let mut names = inner.chain([&*given]);
+            names.any(|name| changed.contains(name))
+        };
+        borders.any(is_changed)
+    }
+
     /// Compares the wanted values that no sample reached in bodies of If, Loop and Scan.
     ///
     /// A name that several bodies give counts as unreached, because it does not tell which of them ran.
@@ -50,13 +65,15 @@ impl Comparison<'_> {
         self.forced.extend(reached);
     }
 
-    /// Runs the original with perturbed weights beside itself.
+    /// Runs the original with perturbed weights beside itself, until nothing is in doubt: what more runs
+    /// find only allows more.
     ///
     /// `is_local`: from one fold's end to the next; else from inputs to outputs.
     pub(in crate::verify) fn measure_noise(
         &mut self,
         is_local: bool,
         verification: &mut Verification,
+        is_in_doubt: impl Fn(&Self) -> bool,
     ) {
         let started = Instant::now();
         let wanted = if is_local {
@@ -65,7 +82,7 @@ impl Comparison<'_> {
             HashSet::new()
         };
         let binding = self.binding.clone();
-        for draw in 0..PERTURBATIONS {
+        'draws: for draw in 0..PERTURBATIONS {
             let seed = self.options.seed.wrapping_add(draw);
             let Some(mut perturbed) = self.load_perturbed(seed) else {
                 return;
@@ -93,6 +110,9 @@ impl Comparison<'_> {
                     if let (false, (Some(exact), Some(moved))) = (is_local, pair) {
                         output.add_noise(exact, moved, sample);
                     }
+                }
+                if !is_in_doubt(self) {
+                    break 'draws;
                 }
             }
         }

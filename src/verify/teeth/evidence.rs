@@ -101,3 +101,37 @@ fn an_extent_that_a_weight_settles_is_not_guessed() {
         gemm.attr("transB", 1).output("y");
     });
 }
+
+/// An exporter's wrong Reshape in the middle of a fold: both models would be given one value where it
+/// means two things.
+#[test]
+fn a_fold_around_a_node_that_cannot_run_is_not_called_wrong() {
+    let built = |factor: f32| {
+        model(|g| {
+            let x = g.input("x", [1, 4]).relu();
+            let x = x.mul(g.constant("value_float", factor));
+            let shape = g.initializer("shape", Weights::ints(&[2], [3, 4]));
+            let x = g.op("Reshape", &[&x, &shape]).shape("3,4");
+            x.mul(g.constant("value_float", 6.0 / factor)).output("y")
+        })
+    };
+    let mut options = options(vec!["y".to_owned()]);
+    options.changed_values = vec!["reshape_0.out".to_owned()];
+    let found = compare(&built(2.0), &built(3.0), &options);
+    let Verdict::Unknown {
+        reason: Unknown::Engine { message, .. },
+    } = &found.verdict
+    else {
+        panic!("{found:#?}");
+    };
+    assert!(
+        message.contains("do not fill the shape [3, 4]"),
+        "{message}"
+    );
+    // Where no fold lies around it, what comes behind is compared on equal terms.
+    let found = compare(&built(2.0), &built(3.0), &VerifyOptions::default());
+    assert!(
+        matches!(found.verdict, Verdict::Different { .. }),
+        "{found:#?}"
+    );
+}
