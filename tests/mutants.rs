@@ -44,7 +44,7 @@ use threads::on_threads;
 use trial::{Trial, compared, tried};
 
 /// Sides that an operator does not serve.
-const NOT_SERVED: [(&str, &str); 7] = [
+const NOT_SERVED: [(&str, &str); 6] = [
     (
         "LSTM upstream",
         "a layer's outputs are not linear in its weights",
@@ -56,10 +56,6 @@ const NOT_SERVED: [(&str, &str); 7] = [
     (
         "RNN upstream",
         "a layer's outputs are not linear in its weights",
-    ),
-    (
-        "Gather downstream",
-        "its table is a constant, and its other input are indices",
     ),
     (
         "InstanceNormalization downstream",

@@ -107,8 +107,8 @@ fn provoked(code: Code) -> Option<Plan> {
                 .output("y")
         })),
         Code::VariableWeight => plan(&model(|g| {
-            let (a, b) = (g.input("x", [3, 4]), g.input("w", [4, 5]));
-            g.op("MatMul", &[&a, &b]).batch_norm().relu().output("y")
+            let (x, w) = (image(g), g.input("w", [4, 4, 1, 1]));
+            g.op("Conv", &[&x, &w]).batch_norm().relu().output("y")
         })),
         Code::IndicesUsed => plan(&model(|g| {
             let both = image(g).conv(4).max_pool([2, 2]).outputs(2);

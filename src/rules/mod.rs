@@ -12,7 +12,7 @@ pub mod seed;
 pub(crate) mod sibling;
 
 use crate::affine::Affine;
-use crate::graph::{Effect, Graph, Malformed, NodeId, NotConstant, ValueId};
+use crate::graph::{Effect, Graph, Malformed, NodeId, NotConstant, Origin, ValueId};
 
 pub use linear::Layout;
 pub use refusal::{Code, Kind, Refusal};
@@ -109,6 +109,8 @@ pub const CARRIERS: &[(&str, Carrier)] = &[
     ),
     ("Slice", Carrier::Through(carrier::split::slice)),
     ("Split", carrier::split::SPLIT),
+    ("Gather", Carrier::Through(carrier::gather::gather)),
+    ("MatMul", carrier::matmul::PRODUCT_OF_VALUES),
     ("Concat", carrier::concat::CONCAT),
     ("Add", carrier::sum::SUM),
     ("Sub", carrier::sum::SUM),
@@ -121,10 +123,30 @@ pub const CARRIERS: &[(&str, Carrier)] = &[
     ("LayerNormalization", carrier::norm::NORM),
 ];
 
+/// How a node is laid out as a linear operator; a lookup in a value and a product of two values only carry.
+fn taker(graph: &Graph<'_>, node: NodeId) -> Option<LayoutRule> {
+    let op = &*graph.node(node).op;
+    let is_computed = |slot: usize| {
+        let value = graph.input(node, slot);
+        value.is_some_and(|value| {
+            let is_stored = matches!(graph.value(value).origin, Origin::Initializer { .. });
+            !is_stored && !graph.is_constant(value)
+        })
+    };
+    let carries = match op {
+        "Gather" => is_computed(0),
+        "MatMul" => is_computed(0) && is_computed(1),
+        _ => false,
+    };
+    let found = LINEAR.iter().find(|(name, _)| *name == op && !carries);
+    found.map(|(_, layout)| *layout)
+}
+
 /// Whether a node hands an affine behind it on to its inputs, rather than taking it or stopping it.
 pub(crate) fn passes(graph: &Graph<'_>, node: NodeId) -> bool {
     let op = &*graph.node(node).op;
-    CARRIERS.iter().any(|(name, _)| *name == op) && !op.ends_with("Normalization")
+    let carries = CARRIERS.iter().any(|(name, _)| *name == op);
+    carries && !op.ends_with("Normalization") && taker(graph, node).is_none()
 }
 
 /// The ways in which a node could bring about an affine behind one of its outputs, best first.
@@ -138,7 +160,7 @@ pub fn upstream(
     affine: &Affine,
 ) -> Result<Vec<Step>, Refusal> {
     let op = &*graph.node(node).op;
-    if let Some((_, layout)) = LINEAR.iter().find(|(name, _)| *name == op) {
+    if let Some(layout) = taker(graph, node) {
         return linear::upstream(graph, node, &layout(graph, node)?, slot, affine)
             .map(|step| vec![step]);
     }
@@ -168,7 +190,7 @@ pub fn downstream(
     given: &[(usize, Affine)],
 ) -> Result<Vec<Step>, Refusal> {
     let op = &*graph.node(node).op;
-    if let Some((_, layout)) = LINEAR.iter().find(|(name, _)| *name == op) {
+    if let Some(layout) = taker(graph, node) {
         return linear::downstream(graph, node, &layout(graph, node)?, given);
     }
     match (CARRIERS.iter().find(|(name, _)| *name == op), given) {

@@ -7,10 +7,10 @@ use crate::plan::{Found, downstream};
 use crate::rules::{self, Refusal};
 
 impl Search<'_, '_> {
-    /// Whether a reader lets only such parts of a value pass as an affine leaves alone: a Slice of other channels.
+    /// Whether a reader lets only such parts of a value pass as an affine leaves alone: a Slice or Gather of other channels.
     pub(super) fn is_blind(&self, (reader, slot): (NodeId, usize), affine: &Affine) -> bool {
         // A Concat of all features of a DenseNet reads thousands of channels: what leaves none out is not asked.
-        if &*self.graph.node(reader).op != "Slice" {
+        if !matches!(&*self.graph.node(reader).op, "Slice" | "Gather") {
             return false;
         }
         let steps = rules::downstream(self.graph, reader, &[(slot, affine.clone())]);

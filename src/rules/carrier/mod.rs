@@ -5,6 +5,8 @@ pub mod axes;
 pub mod cast;
 pub mod concat;
 pub mod depth_space;
+pub mod gather;
+pub mod matmul;
 pub mod norm;
 pub(crate) mod operand;
 pub mod pad;

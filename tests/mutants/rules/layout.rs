@@ -1,6 +1,6 @@
 //! Carriers that move elements about.
 
-use bnfold::testing::{DataType, Graph, Value};
+use bnfold::testing::{DataType, Graph, Tensor, Value};
 
 use super::super::case::{Case, case};
 use super::{alike, barrier, pointwise};
@@ -62,6 +62,11 @@ const STEPS: &[(&str, Step)] = &[
         x.resize([1.0, 1.0, 2.0, 2.0]).attr("mode", "linear")
     }),
     ("Slice", |x| x.slice(1, 1, 4)),
+    ("Gather", |x| {
+        let places = Tensor::ints(&[4], [-1, 0, -2, 1]);
+        let places = x.graph().initializer("places", places);
+        x.graph().op("Gather", &[x, &places]).axis(1)
+    }),
 ];
 
 fn flattened() -> Vec<Case> {

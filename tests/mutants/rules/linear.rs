@@ -23,6 +23,15 @@ pub(super) fn cases() -> Vec<Case> {
             .leaky_relu(0.1)
             .output("y")
     }));
+    cases.push(case(&["MatMul upstream"], "an attention", |g| {
+        let x = g.input("x", [2, 5, 8]);
+        let keys = x.matmul(3).sigmoid().transpose([0, 2, 1]);
+        let scores = x.matmul(3).sigmoid().matmul_by(keys);
+        let values = x.matmul(4).add(g.weight("bias", [4]));
+        let mixed = scores.op("Softmax").axis(-1).matmul_by(values);
+        let channels = mixed.transpose([0, 2, 1]).batch_norm();
+        channels.leaky_relu(0.1).output("y")
+    }));
     cases
 }
 

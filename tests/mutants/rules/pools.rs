@@ -16,7 +16,7 @@ const STEPS: &[(&str, bool, Step)] = &[
     ("MaxPool", true, |x| x.max_pool([2, 2]).strides([2, 2])),
     ("GlobalMaxPool", true, |x| x.global_max_pool()),
     ("ReduceMean", true, |x| x.reduce_mean([2, 3])),
-    ("ReduceSum", false, |x| x.reduce("ReduceSum", [2, 3])),
+    ("ReduceSum", true, |x| x.reduce("ReduceSum", [2, 3])),
     ("ReduceMax", true, |x| x.reduce("ReduceMax", [2, 3])),
     ("ReduceMin", true, |x| x.reduce("ReduceMin", [2, 3])),
     ("Relu", false, |x| x.relu()),
