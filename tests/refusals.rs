@@ -214,6 +214,11 @@ fn provoked(code: Code) -> Option<Plan> {
                 .dtype(DataType::Float)
                 .output("y")
         })),
+        Code::Unruled => plan(&model(|g| {
+            let axis = g.initializer("axis", Tensor::ints(&[], [2]));
+            let summed = g.op("CumSum", &[&image(g).conv(4), &axis]);
+            summed.batch_norm().relu().output("y")
+        })),
         Code::UnknownShape => plan(&model(|g| {
             // Nothing tells the rank of what a custom operator gives.
             let x = image(g);

@@ -3,10 +3,10 @@
 //! Readers are followed through element-wise nodes: a convolution behind a BatchNormalization says more
 //! about the rank than the BatchNormalization itself.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::element::ElementType;
-use super::graph::{Attribute, Callee, Graph, Input, Node, Slot};
+use super::graph::{Attribute, Callee, Dim, Graph, Input, Node, Slot};
 use super::tensor::Tensor;
 
 /// Extent of an axis that nothing demands anything of.
@@ -53,12 +53,26 @@ fn met(slot: Slot, graph: &Graph, table: &[Option<Tensor>]) -> Demands {
     demands
 }
 
+/// What weights say of inputs that the model leaves open.
+pub(super) fn settled(main: &Graph) -> HashMap<String, Vec<(usize, usize)>> {
+    let is_open = |input: &&Input| {
+        let mut dims = input.port.dims.iter().flatten().skip(1);
+        !input.has_default && dims.any(|dim| !matches!(dim, Dim::Fixed(_)))
+    };
+    let open: Vec<&Input> = main.inputs.iter().filter(is_open).collect();
+    if open.is_empty() {
+        return HashMap::new();
+    }
+    let mut table = vec![None; main.names.len()];
+    for (slot, tensor) in &main.constants {
+        table[*slot] = Some(tensor.clone());
+    }
+    let of = |input: &&Input| (input.port.name.clone(), settled_axes(input, main, &table));
+    open.iter().map(of).collect()
+}
+
 /// Extents of the axes of an input that the weights of its readers settle.
-pub(super) fn settled(
-    input: &Input,
-    graph: &Graph,
-    table: &[Option<Tensor>],
-) -> Vec<(usize, usize)> {
+fn settled_axes(input: &Input, graph: &Graph, table: &[Option<Tensor>]) -> Vec<(usize, usize)> {
     let rank = input.port.dims.as_ref().map_or(0, Vec::len);
     let demands = met(input.slot, graph, table);
     let channels = demands.channels.map(|(_, extent)| (1, extent));

@@ -77,6 +77,7 @@ pub const CARRIERS: &[(&str, Carrier)] = &[
     ("Cast", Carrier::Through(carrier::cast::cast)),
     ("CastLike", Carrier::Through(carrier::cast::cast)),
     ("Neg", Carrier::Through(carrier::transparent::negative)),
+    ("Clip", Carrier::Through(carrier::transparent::clip)),
     ("Transpose", Carrier::Through(carrier::axes::transpose)),
     ("Squeeze", Carrier::Through(carrier::axes::squeeze)),
     ("Unsqueeze", Carrier::Through(carrier::axes::unsqueeze)),
@@ -109,12 +110,18 @@ pub const CARRIERS: &[(&str, Carrier)] = &[
     ),
     ("Slice", Carrier::Through(carrier::split::slice)),
     ("Split", carrier::split::SPLIT),
+    ("Expand", Carrier::Through(carrier::expand::expand)),
+    ("Tile", Carrier::Through(carrier::expand::tile)),
     ("Gather", Carrier::Through(carrier::gather::gather)),
     ("MatMul", carrier::matmul::PRODUCT_OF_VALUES),
     ("Concat", carrier::concat::CONCAT),
     ("Add", carrier::sum::SUM),
     ("Sub", carrier::sum::SUM),
     ("Sum", carrier::sum::SUM),
+    ("Mean", carrier::alike::ALIKE),
+    ("Max", carrier::alike::ALIKE),
+    ("Min", carrier::alike::ALIKE),
+    ("Where", carrier::alike::ALIKE),
     ("Mul", carrier::product::PRODUCT),
     ("Div", carrier::product::PRODUCT),
     ("BatchNormalization", carrier::norm::NORM),
@@ -232,6 +239,10 @@ fn barrier(graph: &Graph<'_>, node: NodeId) -> Refusal {
         "QuantizeLinear" | "DequantizeLinear" | "DynamicQuantizeLinear" => {
             refuse(graph, node, Code::Quantized, "the value is quantized here")
         }
+        known if UNRULED.contains(&known) => {
+            let detail = format!("bnfold has no rule for {op}");
+            refuse(graph, node, Code::Unruled, detail)
+        }
         _ => refuse(
             graph,
             node,
@@ -240,6 +251,34 @@ fn barrier(graph: &Graph<'_>, node: NodeId) -> Refusal {
         ),
     }
 }
+
+/// Operators that are linear in what they read, or move it about, or hold graphs that may be.
+const UNRULED: &[&str] = &[
+    "Col2Im",
+    "Compress",
+    "ConcatFromSequence",
+    "CumSum",
+    "DFT",
+    "DeformConv",
+    "Einsum",
+    "GatherElements",
+    "GatherND",
+    "GridSample",
+    "If",
+    "Loop",
+    "MaxUnpool",
+    "ReverseSequence",
+    "RoiAlign",
+    "STFT",
+    "Scan",
+    "Scatter",
+    "ScatterElements",
+    "ScatterND",
+    "SequenceAt",
+    "SequenceConstruct",
+    "SplitToSequence",
+    "Trilu",
+];
 
 /// An attribute that cannot be read, as a refusal.
 pub(crate) fn readable<T>(

@@ -132,6 +132,7 @@ codes! {
     Growth, "growth", Policy, "The fold would add nodes or bytes beyond what is allowed.";
     Different, "different", Unsafe, "Verification found that the fold changes results, and it was rolled back.";
     UnknownOperator, "unknown-operator", Unsupported, "The operator belongs to a domain that bnfold does not know.";
+    Unruled, "no-rule", Unsupported, "The operator is linear, or may be, and bnfold has no rule for it.";
     UnknownShape, "unknown-shape", Unsupported, "The shapes around the operator are not known well enough.";
     Unevaluated, "unevaluated-constant", Unsupported, "A constant could not be evaluated.";
     Malformed, "unreadable-attribute", Unsupported, "An attribute is not as the standard has it.";

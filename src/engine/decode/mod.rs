@@ -24,7 +24,7 @@ use ports::port;
 
 use super::assume;
 use super::error::EngineError;
-use super::graph::{Attribute, Callee, Dim, Graph, Input, Node, Port, Signature, Slot};
+use super::graph::{Attribute, Callee, Graph, Input, Node, Port, Signature, Slot};
 use super::tensor::Tensor;
 use super::{Budget, Precision};
 use crate::onnx::proto::{
@@ -81,7 +81,7 @@ pub(super) fn compile(
             .map(|i| i.port.clone())
             .collect(),
         outputs: main.outputs.iter().map(|(port, _)| port.clone()).collect(),
-        settled: settled(&main),
+        settled: assume::settled(&main),
     };
     let widened = compiler.tensors.widened();
     Ok(Program {
@@ -89,29 +89,6 @@ pub(super) fn compile(
         signature,
         widened,
     })
-}
-
-/// What weights say of inputs that the model leaves open.
-fn settled(main: &Graph) -> HashMap<String, Vec<(usize, usize)>> {
-    let is_open = |input: &&Input| {
-        let mut dims = input.port.dims.iter().flatten().skip(1);
-        !input.has_default && dims.any(|dim| !matches!(dim, Dim::Fixed(_)))
-    };
-    let open: Vec<&Input> = main.inputs.iter().filter(is_open).collect();
-    if open.is_empty() {
-        return HashMap::new();
-    }
-    let mut table = vec![None; main.names.len()];
-    for (slot, tensor) in &main.constants {
-        table[*slot] = Some(tensor.clone());
-    }
-    let of = |input: &&Input| {
-        (
-            input.port.name.clone(),
-            assume::settled(input, main, &table),
-        )
-    };
-    open.iter().map(of).collect()
 }
 
 /// One encoded tensor by itself, as it is stored.

@@ -1,10 +1,12 @@
 //! Carriers: operators that an affine passes through, one file a family, each with its condition.
 
 pub mod activation;
+pub mod alike;
 pub mod axes;
 pub mod cast;
 pub mod concat;
 pub mod depth_space;
+pub mod expand;
 pub mod gather;
 pub mod matmul;
 pub mod norm;

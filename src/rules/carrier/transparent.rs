@@ -1,4 +1,4 @@
-//! Identity and inference Dropout: the affine passes unchanged. Neg: `−(s·x + t) = s·(−x) − t`.
+//! Identity, inference Dropout and Clip without bounds: the affine passes unchanged. Neg: `−(s·x + t) = s·(−x) − t`.
 //!
 //! Dropout up to opset 6 is inference with `is_test = 1`; in opsets 7 to 11 always; from opset 12 on unless its
 //! `training_mode` input is given and not the constant false. A used mask does not depend on the values.
@@ -18,6 +18,31 @@ pub fn identity(
     affine: &Affine,
 ) -> Result<Affine, Refusal> {
     Ok(affine.clone())
+}
+
+/// Clip without bounds.
+///
+/// # Errors
+/// If there is a bound.
+pub fn clip(
+    graph: &Graph<'_>,
+    node: NodeId,
+    _: Direction,
+    affine: &Affine,
+) -> Result<Affine, Refusal> {
+    let at = graph.node(node);
+    let is_bounded = [1, 2].iter().any(|&slot| graph.input(node, slot).is_some())
+        || at.has("min")
+        || at.has("max");
+    match is_bounded {
+        true => Err(refuse(
+            graph,
+            node,
+            Code::Nonlinear,
+            "it bends at its bounds",
+        )),
+        false => Ok(affine.clone()),
+    }
 }
 
 /// Neg.

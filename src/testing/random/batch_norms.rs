@@ -186,7 +186,7 @@ fn relayed(generator: &mut Generator<'_>, x: &Live) -> Option<Vec<Value>> {
     let scaled =
         |by: fn(usize) -> usize| spatial.iter().map(|&extent| by(extent)).collect::<Vec<_>>();
     let is_even = spatial.iter().all(|extent| extent % 2 == 0);
-    Some(match generator.random_below(7) {
+    Some(match generator.random_below(11) {
         0 => {
             let values = value.split(1, [1, 3]).into_iter().zip([1, 3]);
             let norms = values.map(|(value, channels)| norm(value, channels, &spatial));
@@ -201,6 +201,18 @@ fn relayed(generator: &mut Generator<'_>, x: &Live) -> Option<Vec<Value>> {
         4 if spatial.len() == 2 && is_even => {
             let value = value.op("SpaceToDepth").attr("blocksize", 2);
             vec![norm(value, 16, &scaled(|extent| extent / 2))]
+        }
+        5 | 6 if generator.opset >= 12 => vec![norm(value.op("Clip"), 4, &spatial)],
+        8 if generator.opset >= 15 => {
+            let like = generator.scalar(0.5);
+            let value = generator.graph.op("CastLike", &[&value, &like]);
+            vec![norm(value, 4, &spatial)]
+        }
+        7 if generator.opset >= 8 => {
+            let op_type = *generator.pick(&["Max", "Min", "Mean"]);
+            let other = value.relu().conv(4).kernel(vec![1; spatial.len()]);
+            let value = generator.graph.op(op_type, &[&value, &other]);
+            vec![norm(value, 4, &spatial)]
         }
         number => {
             let op_type = ["ReduceMin", "ReduceMax"][number % 2];

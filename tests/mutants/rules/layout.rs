@@ -51,6 +51,17 @@ const STEPS: &[(&str, Step)] = &[
         let like = x.graph().constant("value_float", 0.0f32);
         x.graph().op("CastLike", &[x, &like])
     }),
+    ("Clip", |x| x.op("Clip")),
+    ("Expand", |x| {
+        let shape = Tensor::ints(&[4], [2, 1, 1, 1]);
+        let shape = x.graph().initializer("shape", shape);
+        x.graph().op("Expand", &[x, &shape])
+    }),
+    ("Tile", |x| {
+        let repeats = Tensor::ints(&[4], [1, 1, 2, 1]);
+        let repeats = x.graph().initializer("repeats", repeats);
+        x.graph().op("Tile", &[x, &repeats])
+    }),
     ("Transpose", |x| x.transpose([0, 1, 3, 2])),
     ("Unsqueeze", |x| x.unsqueeze([2])),
     ("Squeeze", |x| x.reshape([0, 0, 1, 9]).squeeze([2])),

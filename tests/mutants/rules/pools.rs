@@ -1,6 +1,6 @@
 //! Carriers that average, sum, or take the largest; and those that bend.
 
-use bnfold::testing::Value;
+use bnfold::testing::{Tensor, Value};
 
 use super::super::case::{Case, case};
 use super::{barrier, pointwise, scale_alone};
@@ -19,10 +19,24 @@ const STEPS: &[(&str, bool, Step)] = &[
     ("ReduceSum", true, |x| x.reduce("ReduceSum", [2, 3])),
     ("ReduceMax", true, |x| x.reduce("ReduceMax", [2, 3])),
     ("ReduceMin", true, |x| x.reduce("ReduceMin", [2, 3])),
+    ("Max", true, |x| with_turned(x, "Max")),
+    ("Min", true, |x| with_turned(x, "Min")),
+    ("Mean", true, |x| with_turned(x, "Mean")),
+    ("Where", true, |x| {
+        let mask = Tensor::bools(&[1, 1, 1, 1], [false]);
+        let mask = x.graph().initializer("mask", mask);
+        x.graph()
+            .op("Where", &[&mask, x, &x.transpose([0, 1, 3, 2])])
+    }),
     ("Relu", false, |x| x.relu()),
     ("LeakyRelu", false, |x| x.leaky_relu(0.1)),
     ("PRelu", false, |x| x.prelu()),
 ];
+
+/// With its own transpose, of a square image.
+fn with_turned(x: &Value, op: &str) -> Value {
+    x.graph().op(op, &[x, &x.transpose([0, 1, 3, 2])])
+}
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
