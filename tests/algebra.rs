@@ -4,7 +4,7 @@
 
 use bnfold::onnx::proto::ModelProto;
 use bnfold::plan::PlanOptions;
-use bnfold::testing::{DataType, Tensor, model};
+use bnfold::testing::{DataType, Tensor, Value, model};
 
 mod support;
 use support::{check, check_with, refused};
@@ -1533,6 +1533,34 @@ fn old_resizing_operators_pass_affines() {
     });
     let folded = check(&m, "");
     assert_eq!(support::count(&folded, "BatchNormalization"), 0);
+}
+
+#[test]
+fn a_transposed_convolution_of_one_tap_takes_a_shift_in_front() {
+    let one = |change: fn(&Value) -> Value| {
+        model(|g| {
+            let x = g.dtype(DataType::Double).input("x", [2, 4, 5, 5]).sigmoid();
+            let y = x
+                .batch_norm()
+                .conv_transpose(6)
+                .group(2)
+                .kernel([1, 1])
+                .bias();
+            change(&y).output("y")
+        })
+    };
+    check(&one(Clone::clone), "bn_0 -> conv_transpose_0 input");
+    let apart: [fn(&Value) -> Value; 3] = [
+        |y| y.strides([2, 2]),
+        |y| y.strides([2, 2]).attr("output_padding", [1, 1].as_slice()),
+        |y| y.pads([1, 1, 1, 1]),
+    ];
+    for change in apart {
+        refused(
+            &one(change),
+            "bn_0 stays: upstream nonlinear, downstream shift-blocked, sideways no-sibling",
+        );
+    }
 }
 
 #[test]

@@ -3,10 +3,12 @@
 //! Every BN of the model stands in it exactly once, folded or staying with a reason per direction tried.
 //! A fold is a list of [`Effect`]s; the planner performs them on a copy of the graph, because one fold may open the way
 //! for the next, and repeats until nothing more folds; an Add that a fold leaves for a shift is a seed like any other.
-//! Seeds are tried upstream first, all of them, then downstream, then sideways, in the order of their outputs' names,
+//! Seeds are tried upstream first, all of them, then downstream (if need be with one half of the affine upstream), then
+//! sideways, in the order of their outputs' names,
 //! and a search meets nodes in an order that names decide too, so that neither folds nor reasons depend on the order of
 //! the nodes in the file.
 
+mod apart;
 mod checks;
 mod downstream;
 mod merge;

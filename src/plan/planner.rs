@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::checks::check_parameters;
 use super::upstream::Readers;
 use super::{
-    Entry, Fold, Found, Outcome, Plan, PlanError, PlanOptions, Seed, Site, Way, downstream, merge,
-    reduce, sideways, upstream,
+    Entry, Fold, Found, Outcome, Plan, PlanError, PlanOptions, Seed, Site, Way, apart, downstream,
+    merge, reduce, sideways, upstream,
 };
 use crate::graph::{Effect, Graph, NodeId, ValueId};
 use crate::rules::{Code, Refusal, refuse, seed};
@@ -195,7 +195,10 @@ impl<'g, 'm> Planner<'g, 'm> {
                 }
                 found
             }
-            Way::Downstream => downstream::search(&self.graph, node, slot, &affine)?,
+            Way::Downstream => match downstream::search(&self.graph, node, slot, &affine) {
+                Ok(found) => found,
+                Err(refusal) => apart::search(&self.graph, node, slot, &affine).ok_or(refusal)?,
+            },
             Way::Sideways => sideways::search(&self.graph, node, slot, &affine)?,
             Way::Compensation => {
                 upstream::search(&self.graph, node, slot, &affine, Readers::Compensated)?

@@ -1,9 +1,10 @@
 //! ConvTranspose (opset 1, 11, 22): weight `[C, M/g, k…]`, output channel = group·(M/g) + j.
 //!
 //! `W` is seen as `[g, C/g, M/g, k…]`: outputs along axes 0 and 2, inputs along 0 and 1.
-//! A scale in front of it is exact; a shift is not, because outputs are made of different numbers of taps.
+//! A scale in front of it is exact; a shift is not, because outputs are made of different taps, unless there is one.
 
 use super::{Along, Bias, InputShift, Layout, bias, weight};
+use crate::graph::shape::Window;
 use crate::graph::{Graph, NodeId};
 use crate::rules::{Code, Refusal, readable, refuse};
 
@@ -44,10 +45,27 @@ pub fn layout(graph: &Graph<'_>, node: NodeId) -> Result<Layout, Refusal> {
             value: 1,
             weight: vec![0, 1],
         }],
-        shift: InputShift::TapsDiffer,
+        shift: match has_one_tap(graph, node, kernel) {
+            true => InputShift::Exact,
+            false => InputShift::TapsDiffer,
+        },
         bias: Bias::Vector {
             slot: 2,
             channels: group * outputs,
         },
     })
+}
+
+/// Whether every output is one tap of one input: the product of a matrix with every position.
+fn has_one_tap(graph: &Graph<'_>, node: NodeId, kernel: &[usize]) -> bool {
+    let Ok(window) = Window::read(graph, node, Some(kernel)) else {
+        return false;
+    };
+    let at = graph.node(node);
+    let is_enlarged = ["output_padding", "output_shape"]
+        .iter()
+        .any(|name| at.has(name));
+    let pads = window.pads.unwrap_or_else(|| vec![1]);
+    let is_one = |extents: &[usize]| extents.iter().all(|&extent| extent == 1);
+    !is_enlarged && is_one(kernel) && is_one(&window.strides) && pads.iter().all(|&pad| pad == 0)
 }

@@ -55,7 +55,7 @@ pub enum InputShift {
     Exact,
     /// Padded zeros lack it.
     Padded,
-    /// The number of taps differs from position to position.
+    /// The taps differ from position to position.
     TapsDiffer,
 }
 
@@ -200,7 +200,7 @@ pub fn downstream(
                     graph,
                     node,
                     Code::ShiftBlocked,
-                    "outputs are made of different numbers of taps",
+                    "outputs are made of different taps",
                 ));
             }
         }
