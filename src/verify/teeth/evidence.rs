@@ -135,3 +135,15 @@ fn a_fold_around_a_node_that_cannot_run_is_not_called_wrong() {
         "{found:#?}"
     );
 }
+
+#[test]
+fn what_a_node_that_cannot_run_would_have_read_need_show_nothing() {
+    let built = model(|g| {
+        let dead = g.input("x", [1, 4]).relu().op("Neg").relu();
+        let shape = g.initializer("shape", Weights::ints(&[2], [3, 4]));
+        let x = g.op("Reshape", &[&dead, &shape]).shape("3,4");
+        x.sigmoid().output("y")
+    });
+    let found = compare(&built, &built, &VerifyOptions::default());
+    assert_eq!(found.verdict, Verdict::Equivalent, "{found:#?}");
+}
