@@ -43,6 +43,33 @@ fn bounds_of_a_slice_are_computed() {
 }
 
 #[test]
+fn bounds_from_the_end_are_what_they_are() {
+    let sliced = |places: fn(&Graph, i64, &str) -> Value| {
+        model(|g| {
+            let x = image(g).conv(6);
+            let lists = [("start", -5), ("end", -2), ("axis", 1)];
+            let lists = lists.map(|(name, at)| places(g, at, name));
+            let sliced = g.op("Slice", &[&x, &lists[0], &lists[1], &lists[2]]);
+            sliced.batch_norm().relu().output("y")
+        })
+    };
+    check(
+        &sliced(|g, at, name| {
+            let scalar = g.initializer(name, Tensor::ints(&[], [at]));
+            scalar.unsqueeze([0])
+        }),
+        "bn_0 -> conv_0 output through slice_0",
+    );
+    check(
+        &sliced(|g, at, name| {
+            let half = g.initializer(name, Tensor::ints(&[1], [at + 1]));
+            half.sub(g.initializer(&format!("{name}.one"), Tensor::ints(&[1], [1])))
+        }),
+        "bn_0 -> conv_0 output through slice_0",
+    );
+}
+
+#[test]
 fn extents_of_a_reshape_are_computed() {
     let m = model(|g| {
         let x = image(g).conv(6);

@@ -6,6 +6,7 @@
 //! Left out: control flow, random operators, strings, and anything the engine does not run.
 
 mod compute;
+mod integers;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -167,51 +168,6 @@ impl<'m> Graph<'m> {
             .borrow_mut()
             .insert(value, Rc::clone(&array));
         Ok(array)
-    }
-
-    /// An integer constant's elements: stored, computed from static shapes, or else evaluated by the engine.
-    pub fn integers(&self, value: ValueId) -> Option<Vec<i64>> {
-        if let Some(extents) = self.contents.get(&value) {
-            return extents
-                .iter()
-                .map(|dim| {
-                    dim.known()
-                        .map(|extent| i64::try_from(extent).unwrap_or(-1))
-                })
-                .collect();
-        }
-        let node = match self.value(value).origin {
-            Origin::Initializer { .. } => None,
-            Origin::Node(node, 0) if &*self.node(node).op == "Constant" => self.node(node).view,
-            _ => return self.computed_integers(value),
-        };
-        match (self.constant(value).ok()?, inline(node)) {
-            (Constant::Stored(tensor), _) if is_integer(tensor.data_type) => {
-                self.model.read_i64(tensor).ok()
-            }
-            (
-                _,
-                Some(Computed {
-                    elements: Elements::Integers(elements),
-                    ..
-                }),
-            ) => Some(elements),
-            _ => None,
-        }
-    }
-
-    fn computed_integers(&self, value: ValueId) -> Option<Vec<i64>> {
-        if !is_integer(self.value(value).data_type) {
-            return None;
-        }
-        match self.constant(value).ok()? {
-            Constant::Stored(tensor) => self.model.read_i64(tensor).ok(),
-            Constant::Computed(computed) => match &computed.elements {
-                Elements::Integers(elements) => Some(elements.clone()),
-                Elements::Floats(_) => None,
-            },
-            Constant::Made(_) => None,
-        }
     }
 
     /// The extents of a constant.

@@ -31,12 +31,10 @@ impl Graph<'_> {
     }
 
     /// The model that computes one constant.
-    fn extract(&self, value: ValueId) -> Result<Vec<u8>, String> {
-        let mut extract = Extract::new(
-            self.model,
-            self.scopes[self.value(value).scope.0 as usize].opsets,
-        );
-        let (mut nodes, mut seen, mut open) = (Vec::new(), BTreeSet::new(), vec![value]);
+    fn extract(&self, wanted: ValueId) -> Result<Vec<u8>, String> {
+        let scope = self.value(wanted).scope.0 as usize;
+        let mut extract = Extract::new(self.model, self.scopes[scope].opsets);
+        let (mut nodes, mut seen, mut open) = (Vec::new(), BTreeSet::new(), vec![wanted]);
         // Values of which only the type counts, unless they are computed for another node.
         let mut likes = BTreeSet::new();
         while let Some(value) = open.pop() {
@@ -44,6 +42,13 @@ impl Graph<'_> {
                 continue;
             }
             let name = &self.value(value).name;
+            // Each of a long chain of lists would be computed from its start.
+            if value != wanted
+                && let Some(known) = self.known_integers(value)
+            {
+                extract.integers(name, known);
+                continue;
+            }
             match &self.value(value).origin {
                 Origin::Initializer { tensor, .. } => extract
                     .tensor(name, tensor)
@@ -76,7 +81,7 @@ impl Graph<'_> {
                 .ok_or("it depends on a node that a fold made")?;
             extract.node(view).map_err(|error| error.to_string())?;
         }
-        Ok(extract.finish(&self.value(value).name))
+        Ok(extract.finish(&self.value(wanted).name))
     }
 
     fn static_extents(&self, node: NodeId) -> Result<(Vec<i64>, bool), String> {

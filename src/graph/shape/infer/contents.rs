@@ -56,6 +56,8 @@ fn computed_extents(graph: &mut Graph<'_>, id: NodeId) -> Option<Vec<Dim>> {
         }
         "Mul" | "Add" | "Sub" | "Div" => {
             let (a, b) = (of(graph, 0)?, of(graph, 1)?);
+            let is_extent = |dim: &Dim| dim.known() != Some(usize::MAX);
+            a.iter().chain(&b).all(is_extent).then_some(())?;
             let pair = |a: Dim, b: Dim| arithmetic(&op, a.known()?, b.known()?).map(Dim::Known);
             (a.len() == b.len()).then_some(())?;
             let pairs: Vec<Option<Dim>> = a.iter().zip(&b).map(|(&a, &b)| pair(a, b)).collect();
@@ -80,13 +82,15 @@ fn arithmetic(op: &str, a: usize, b: usize) -> Option<usize> {
 }
 
 impl Graph<'_> {
-    /// The elements of an integer value as extents: from Shape nodes, or from a constant.
+    /// The elements of an integer value as extents: from Shape nodes, or from a constant; −1 is the largest
+    /// number, and what holds less is none.
     pub(crate) fn extents(&self, value: ValueId) -> Option<Rc<Vec<Dim>>> {
         if let Some(extents) = self.contents.get(&value) {
             return Some(Rc::clone(extents));
         }
         let extent = |i: i64| Dim::Known(usize::try_from(i).unwrap_or(usize::MAX));
-        self.integers(value)
-            .map(|integers| Rc::new(integers.into_iter().map(extent).collect()))
+        let integers = self.integers(value)?;
+        let is_extent = integers.iter().all(|&integer| integer >= -1);
+        is_extent.then(|| Rc::new(integers.into_iter().map(extent).collect()))
     }
 }
