@@ -2,10 +2,10 @@
 //!
 //! Every operand brings the same affine; upstream constants take it.
 
-use super::operand::{constant_over, onto, operands, over, trimmed};
+use super::operand::{brought, constant_over, onto, operand, operands, replaced};
 use super::pool::growing;
 use crate::affine::Affine;
-use crate::graph::{Effect, Graph, NodeId};
+use crate::graph::{Graph, NodeId};
 use crate::rules::{Carrier, Code, Refusal, Step, refuse, shape};
 
 /// Functions of alike operands in both directions.
@@ -39,9 +39,8 @@ fn upstream(
     let (constants, variables) = sides(graph, node)?;
     let mut step = Step::default();
     for &slot in &variables {
-        if let Some(operand) = graph.input(node, slot) {
-            step.next.push((slot, onto(graph, node, operand, affine)?));
-        }
+        let operand = operand(graph, node, slot)?;
+        step.next.push((slot, onto(graph, node, operand, affine)?));
     }
     let Some(variable) = variables.first().and_then(|&slot| graph.input(node, slot)) else {
         return Err(refuse(
@@ -54,13 +53,8 @@ fn upstream(
     let over_variable = onto(graph, node, variable, affine)?;
     for slot in constants {
         let old = constant_over(graph, node, slot, variable)?;
-        let value = graph.input(node, slot).and_then(|value| graph.shape(value));
-        let rank = value.map_or(0, |shape| shape.rank());
-        step.effects.push(Effect::SetConstant {
-            node,
-            slot,
-            elements: trimmed(&over_variable.apply(&old), rank),
-        });
+        let elements = over_variable.apply(&old);
+        step.effects.push(replaced(graph, node, slot, &elements));
     }
     Ok(vec![step])
 }
@@ -72,10 +66,7 @@ fn downstream(
 ) -> Result<Vec<Step>, Refusal> {
     let (constants, variables) = sides(graph, node)?;
     let rank = shape(graph, node, graph.output(node, 0))?.rank();
-    let of = |slot: usize| {
-        let found = given.iter().find(|(at, _)| *at == slot);
-        found.map_or_else(|| Affine::identity(rank), |(_, affine)| over(affine, rank))
-    };
+    let of = |slot: usize| brought(given, slot, rank);
     let first = of(given[0].0);
     passes(graph, node, &first)?;
     let is_alike = variables.iter().all(|&slot| of(slot) == first);

@@ -3,7 +3,7 @@
 //! A scale of columns passes to the right factor and one of rows to the left. A shift of columns passes to the right
 //! factor where the rows of the left one sum to one, as behind a Softmax: `A·(s·V + t) = s·(A·V) + t`.
 
-use super::operand::{onto, over};
+use super::operand::{onto, operand, over};
 use super::transparent::dropout;
 use crate::affine::Affine;
 use crate::graph::shape::axis;
@@ -43,14 +43,7 @@ fn upstream(
         let across = rank - 1 - slot;
         may_shift(graph, node, slot, affine)?;
         fixed_along(graph, node, affine, |axis| axis == across)?;
-        let Some(factor) = graph.input(node, slot) else {
-            return Err(refuse(
-                graph,
-                node,
-                Code::VariableWeight,
-                "it lacks a factor",
-            ));
-        };
+        let factor = operand(graph, node, slot)?;
         let next = vec![(slot, onto(graph, node, factor, affine)?)];
         let effects = Vec::new();
         Ok(Step { effects, next })

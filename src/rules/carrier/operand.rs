@@ -3,7 +3,7 @@
 use ndarray::{ArrayD, Axis};
 
 use crate::affine::Affine;
-use crate::graph::{Graph, NodeId, ValueId};
+use crate::graph::{Effect, Graph, NodeId, ValueId};
 use crate::rules::{Code, Refusal, readable, refuse, shape};
 
 /// The operands of an arithmetic node, constants apart from what is computed while the model runs.
@@ -37,6 +37,37 @@ pub(crate) fn operands(graph: &Graph<'_>, node: NodeId) -> Result<Operands, Refu
         constants,
         variables,
     })
+}
+
+/// The value in a slot.
+///
+/// # Errors
+/// If there is none.
+pub(crate) fn operand(graph: &Graph<'_>, node: NodeId, slot: usize) -> Result<ValueId, Refusal> {
+    let lacking = || refuse(graph, node, Code::VariableWeight, "it lacks an operand");
+    graph.input(node, slot).ok_or_else(lacking)
+}
+
+/// New elements for a constant operand, with no more axes than it needs.
+pub(crate) fn replaced(
+    graph: &Graph<'_>,
+    node: NodeId,
+    slot: usize,
+    elements: &ArrayD<f64>,
+) -> Effect {
+    let old = graph.input(node, slot).and_then(|value| graph.shape(value));
+    let elements = trimmed(elements, old.map_or(0, |shape| shape.rank()));
+    Effect::SetConstant {
+        node,
+        slot,
+        elements,
+    }
+}
+
+/// What a slot brings over a result of this rank: the identity where it is given nothing.
+pub(crate) fn brought(given: &[(usize, Affine)], slot: usize, rank: usize) -> Affine {
+    let found = given.iter().find(|(at, _)| *at == slot);
+    found.map_or_else(|| Affine::identity(rank), |(_, affine)| over(affine, rank))
 }
 
 /// Leading axes of extent 1 until the array has this rank.
@@ -119,14 +150,7 @@ pub(crate) fn constant_over(
     variable: ValueId,
 ) -> Result<ArrayD<f64>, Refusal> {
     let own = shape(graph, node, Some(variable))?;
-    let Some(value) = graph.input(node, slot) else {
-        return Err(refuse(
-            graph,
-            node,
-            Code::VariableWeight,
-            "it lacks an operand",
-        ));
-    };
+    let value = operand(graph, node, slot)?;
     let array = crate::rules::constant(graph, node, value, graph.floats(value))?;
     if array.ndim() > own.rank() {
         return Err(refuse(

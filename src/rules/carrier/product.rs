@@ -6,7 +6,7 @@
 
 use ndarray::ArrayD;
 
-use super::operand::{constant_over, onto, operands, over, trimmed};
+use super::operand::{constant_over, onto, operands, over, replaced};
 use crate::affine::{Affine, zip};
 use crate::graph::{Effect, Graph, Keep, NodeId, ValueId};
 use crate::rules::{Carrier, Code, Refusal, Step, refuse, shape};
@@ -62,15 +62,7 @@ fn rescaled(
         ));
     }
     let elements = zip(&old, scale, |c, s| if is_divisor { c / s } else { c * s });
-    let rank = graph
-        .input(node, slot)
-        .and_then(|value| graph.shape(value))
-        .map_or(0, |shape| shape.rank());
-    Ok(Effect::SetConstant {
-        node,
-        slot,
-        elements: trimmed(&elements, rank),
-    })
+    Ok(replaced(graph, node, slot, &elements))
 }
 
 fn upstream(

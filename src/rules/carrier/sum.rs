@@ -6,7 +6,9 @@
 //! Downstream every variable operand must bring the same scale; the shifts add up.
 //! Left out: sums of several constants and a variable that brings a scale.
 
-use super::operand::{Operands, constant_over, onto, operands, over, trimmed, widened};
+use super::operand::{
+    Operands, brought, constant_over, onto, operand, operands, replaced, widened,
+};
 use crate::affine::{Affine, zip};
 use crate::graph::{Effect, Graph, Keep, NodeId};
 use crate::rules::sibling::{self, Sibling};
@@ -66,14 +68,7 @@ fn beside_constants(
     variable: usize,
     affine: &Affine,
 ) -> Result<Vec<Step>, Refusal> {
-    let Some(value) = graph.input(node, variable) else {
-        return Err(refuse(
-            graph,
-            node,
-            Code::VariableWeight,
-            "it lacks an operand",
-        ));
-    };
+    let value = operand(graph, node, variable)?;
     let constant = operands.constants[0];
     let scale = onto(graph, node, value, &affine.without_shift())?;
     let next = if scale.is_identity() {
@@ -111,14 +106,7 @@ fn into_constants(
     affine: &Affine,
     first: usize,
 ) -> Result<Vec<Effect>, Refusal> {
-    let Some(variable) = graph.input(node, variable) else {
-        return Err(refuse(
-            graph,
-            node,
-            Code::VariableWeight,
-            "it lacks an operand",
-        ));
-    };
+    let variable = operand(graph, node, variable)?;
     let effect = |&slot: &usize| {
         let old = constant_over(graph, node, slot, variable)?;
         let affine = onto(graph, node, variable, affine)?;
@@ -130,15 +118,7 @@ fn into_constants(
             .apply(&old),
             false => affine.without_shift().apply(&old),
         };
-        let rank = graph
-            .input(node, slot)
-            .and_then(|value| graph.shape(value))
-            .map_or(0, |shape| shape.rank());
-        Ok(Effect::SetConstant {
-            node,
-            slot,
-            elements: trimmed(&elements, rank),
-        })
+        Ok(replaced(graph, node, slot, &elements))
     };
     operands.constants.iter().map(effect).collect()
 }
@@ -257,14 +237,7 @@ fn parts<'a>(
             affine.scale().clone(),
             affine.shift() * sign(graph, node, slot),
         );
-        let Some(operand) = graph.input(node, slot) else {
-            return Err(refuse(
-                graph,
-                node,
-                Code::VariableWeight,
-                "it lacks an operand",
-            ));
-        };
+        let operand = operand(graph, node, slot)?;
         Ok((slot, onto(graph, node, operand, &part)?))
     };
     variables.iter().map(part).collect()
@@ -277,10 +250,7 @@ fn downstream(
 ) -> Result<Vec<Step>, Refusal> {
     let operands = operands(graph, node)?;
     let rank = shape(graph, node, graph.output(node, 0))?.rank();
-    let of = |slot: usize| {
-        let found = given.iter().find(|(at, _)| *at == slot);
-        found.map_or_else(|| Affine::identity(rank), |(_, affine)| over(affine, rank))
-    };
+    let of = |slot: usize| brought(given, slot, rank);
     let scale = of(given[0].0).without_shift();
     if operands
         .variables
@@ -328,27 +298,12 @@ fn absorbed(
     variable: usize,
     shift: &ndarray::ArrayD<f64>,
 ) -> Result<Vec<Step>, Refusal> {
-    let Some(value) = graph.input(node, variable) else {
-        return Err(refuse(
-            graph,
-            node,
-            Code::VariableWeight,
-            "it lacks an operand",
-        ));
-    };
+    let value = operand(graph, node, variable)?;
     let old = constant_over(graph, node, constant, value)?;
     let elements = zip(&widened(&old, shift.ndim()), shift, |c, t| {
         c + t * sign(graph, node, constant)
     });
-    let rank = graph
-        .input(node, constant)
-        .and_then(|value| graph.shape(value))
-        .map_or(0, |shape| shape.rank());
-    let effects = vec![Effect::SetConstant {
-        node,
-        slot: constant,
-        elements: trimmed(&elements, rank),
-    }];
+    let effects = vec![replaced(graph, node, constant, &elements)];
     Ok(vec![Step {
         effects,
         next: Vec::new(),
@@ -363,14 +318,7 @@ fn composed(
     scale: &Affine,
     shift: &ndarray::ArrayD<f64>,
 ) -> Result<Vec<Step>, Refusal> {
-    let Some(value) = graph.input(node, variable) else {
-        return Err(refuse(
-            graph,
-            node,
-            Code::VariableWeight,
-            "it lacks an operand",
-        ));
-    };
+    let value = operand(graph, node, variable)?;
     let own = constant_over(graph, node, constant, value)? * sign(graph, node, constant);
     let scale = scaled(scale, sign(graph, node, variable));
     let total = zip(&widened(&own, shift.ndim()), shift, |c, t| c + t);
